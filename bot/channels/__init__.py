@@ -1,0 +1,123 @@
+"""The contract of a channel, and the look-up of channels by file name.
+
+A channel turns raw requests into `Incoming`, hands them to the service, and renders messages as its platform can show
+them. It decides nothing about people, points or campaigns.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from starlette.routing import BaseRoute
+
+from storage.incoming import Answer, Incoming
+
+
+class Busy(Exception):
+    """The message is being worked on elsewhere, or the queue is full: answer 503 so that it is sent again."""
+
+
+class Service(Protocol):
+    """What a channel may ask of the house."""
+
+    def now(self) -> datetime:
+        """Campaign time, aware UTC."""
+        ...
+
+    async def hear(self, incoming: Incoming) -> Answer:
+        """Decide and commit, then return the answer. A key heard before returns the stored answer.
+
+        Raises Busy when no answer was committed within 4 s. Nothing may be acknowledged unless this returned.
+        """
+        ...
+
+    def settled(self, deliveries: Sequence[int]) -> None:
+        """These passive deliveries were written to the socket: mark them sent with the next group."""
+        ...
+
+    def release(self, deliveries: Sequence[int]) -> None:
+        """These deliveries cannot leave as the passive answer: the sender takes them as soon as it can."""
+        ...
+
+    async def picture(self, name: str) -> tuple[bytes, str] | None:
+        """Bytes and media type of a picture of the applied plan, or None."""
+        ...
+
+    async def recall(self, key: str) -> dict[str, Any] | None:
+        """A small shared value kept for all nodes (an access token, an uploaded picture's id), unless it expired."""
+        ...
+
+    async def keep(self, key: str, value: dict[str, Any], seconds: float) -> None:
+        """Keep a small shared value for all nodes for so many seconds of machine time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One delivery as the sender hands it to a channel: to whom, what, and what is known of the person's windows.
+
+    `address` is the person's id on the channel account. `heard_at`/`heard_kind` describe the person's last act on that
+    account, and `sent_since` how many active messages left since, for platforms that count them.
+    """
+
+    delivery: int
+    address: str
+    message: dict[str, Any]
+    heard_at: datetime | None
+    heard_kind: str
+    sent_since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one send ended.
+
+    `sent`; `refused` (by a rule, never tried again; `reason` such as `window_closed`, `blocked`); `failed` (a fault that
+    trying again cannot mend); `retry` (certainly not delivered: try after `wait` seconds); `slow` (the same, and the
+    whole account must pause for `wait` seconds); `doubtful` (may have been delivered).
+    """
+
+    state: Literal["sent", "refused", "failed", "retry", "slow", "doubtful"]
+    reason: str = ""
+    wait: float = 0.0
+
+
+class Channel(Protocol):
+    """One account on one platform."""
+
+    name: str
+    account: str
+
+    def routes(self) -> list[BaseRoute]:
+        """The HTTP routes on which the platform reaches us."""
+        ...
+
+    async def send(self, parcel: Parcel) -> Outcome:
+        """Send one message actively; never raises for what a platform can do."""
+        ...
+
+    def pulls(self) -> bool:
+        """True when people fetch what waits for them (web chat), so that the sender leaves this account alone."""
+        ...
+
+    async def start(self) -> None:
+        """Anything to be said to the platform when the service is up. Must not delay readiness."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+def found() -> dict[str, Awaitable[Any] | Any]:
+    """Every channel module by its name: the file's name is the channel's name and its table in config.toml.
+
+    Each module offers `open_channel(account, settings, service) -> Channel`.
+    """
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    return {name: importlib.import_module(f"{__name__}.{name}") for name in names}

@@ -1,0 +1,61 @@
+"""The only shape of what the service says: a text, perhaps a picture, and the sensible next choices.
+
+A message *describes* its picture; drawing and uploading happen later, outside any transaction. It knows no channel:
+each channel renders it as well as it can.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One next step a person can tap.
+
+    `label` is what is shown; `say` is the words that tapping it stands for (what the person could have typed),
+    or, when `url` is set, the page it opens instead.
+    """
+
+    label: str
+    say: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture by its name in the applied plan (`pictures/welcome.jpg`), with the words that replace it."""
+
+    name: str
+    alt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One thing said: `text` in the person's language, an optional picture, and choices in the order shown."""
+
+    text: str
+    picture: Picture | None = None
+    choices: tuple[Choice, ...] = ()
+
+    def tree(self) -> dict[str, Any]:
+        """The message as the plain tree that storage keeps (see `storage/trees.py`); empty parts are left out."""
+        tree: dict[str, Any] = {"text": self.text}
+        if self.picture:
+            tree["picture"] = {"name": self.picture.name, "alt": self.picture.alt}
+        if self.choices:
+            tree["choices"] = [
+                {"label": c.label, "url": c.url} if c.url else {"label": c.label, "say": c.say} for c in self.choices
+            ]
+        return tree
+
+    @classmethod
+    def of(cls, tree: dict[str, Any]) -> Message:
+        """The message that `tree` was made of."""
+        picture = tree.get("picture")
+        return cls(
+            text=tree["text"],
+            picture=Picture(picture["name"], picture["alt"]) if picture else None,
+            choices=tuple(Choice(c["label"], c.get("say", ""), c.get("url", "")) for c in tree.get("choices", ())),
+        )

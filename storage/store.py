@@ -1,0 +1,166 @@
+"""Opens the database and owns its engine: SQLite with one writing connection and a lock file, or PostgreSQL.
+
+Promises full durability on both: a commit that returned survives a power cut. Knows nothing of what is stored.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.pool import StaticPool
+
+# A frozen node must not stop the others: PostgreSQL ends its transaction, and nobody waits long for a lock.
+_POSTGRES_OPTIONS = (
+    "-c idle_in_transaction_session_timeout=2000 -c lock_timeout=500 -c timezone=UTC"
+)
+_SQLITE_FIXED = (
+    3,
+    51,
+    3,
+)  # the first release without the WAL-reset bug (several writers may corrupt the file)
+
+
+class StoreLocked(Exception):
+    """Another process serves this SQLite file. `path` is the lock file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"another koukou process holds {path}")
+        self.path = path
+
+
+class Store:
+    """One database. `begin()` is a writing transaction, `read()` a snapshot for reading only."""
+
+    def __init__(self, url: str, *, writer: bool = True) -> None:
+        """Open `url`; with `writer` on SQLite take the lock file. Raises StoreLocked."""
+        self.url: URL = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._lock: IO[str] | None = None
+        if self.is_sqlite:
+            self._open_sqlite(writer)
+        else:
+            self.engine = _postgres(self.url)
+            self._reader = self.engine
+
+    @property
+    def path(self) -> Path | None:
+        """The database file, on SQLite."""
+        return Path(self.url.database) if self.is_sqlite and self.url.database else None
+
+    def _open_sqlite(self, writer: bool) -> None:
+        path = self.path
+        if path is None or self.url.database == ":memory:":
+            raise ValueError(
+                "storage.url: SQLite needs a file, such as sqlite:///data/koukou.db"
+            )
+        if writer:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _take_lock(path.with_name(path.name + ".lock"))
+        self.engine = _sqlite(self.url, read_only=not writer)
+        self._reader = _sqlite(self.url, read_only=True)
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A writing transaction: committed at the end, rolled back on any error."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A consistent snapshot for reading; writing in it fails."""
+        with self._reader.connect() as connection:
+            if not self.is_sqlite:
+                connection.execute(
+                    text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                )
+            yield connection
+
+    def warnings(self) -> list[str]:
+        """What about this database should worry its operator: a SQLite release that can lose data."""
+        if self.is_sqlite:
+            version = _sqlite_module().sqlite_version_info
+            if version < _SQLITE_FIXED:
+                have = ".".join(map(str, version))
+                return [
+                    f"SQLite {have} has a WAL bug that can lose data; 3.51.3 or newer is safe"
+                ]
+        return []
+
+    def close(self) -> None:
+        """Release connections and the lock file."""
+        self.engine.dispose()
+        self._reader.dispose()
+        if self._lock:
+            self._lock.close()
+
+
+def machine_now(connection: Connection) -> int:
+    """Machine time of the database in microseconds: for leases, rates and time-outs, never for a rule."""
+    if connection.dialect.name == "sqlite":
+        query = "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
+    else:
+        query = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+    return int(connection.execute(text(query)).scalar_one())
+
+
+def _take_lock(path: Path) -> IO[str]:
+    lock = path.open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise StoreLocked(path) from None
+    return lock
+
+
+def _sqlite_module() -> Any:
+    """The SQLite with the WAL fix where there is a wheel of it, else Python's own."""
+    try:
+        import pysqlite3.dbapi2 as module
+    except ImportError:
+        import sqlite3 as module
+    return module
+
+
+def _sqlite(url: URL, *, read_only: bool) -> Engine:
+    module = _sqlite_module()
+    target = f"file:{os.path.abspath(url.database or '')}" + (
+        "?mode=ro" if read_only else ""
+    )
+
+    def connect() -> Any:
+        connection = module.connect(
+            target, uri=True, check_same_thread=False, isolation_level=None, timeout=5
+        )
+        if not read_only:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA wal_autocheckpoint=2000")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA cache_size=-65536")
+        return connection
+
+    # The writer's engine has one connection, used by one thread at a time; readers get one each.
+    pool: dict[str, Any] = {} if read_only else {"poolclass": StaticPool}
+    engine = create_engine("sqlite://", module=module, creator=connect, **pool)
+    begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def _postgres(url: URL) -> Engine:
+    url = url.set(drivername="postgresql+psycopg")
+    return create_engine(
+        url,
+        pool_size=4,
+        max_overflow=8,
+        pool_pre_ping=False,
+        connect_args={"options": _POSTGRES_OPTIONS},
+    )

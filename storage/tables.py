@@ -1,0 +1,432 @@
+"""Every table on a few pages, every constraint with its reason.
+
+Instants are stored as whole microseconds since 1970 in UTC (`Instant` makes aware datetimes of them), so both
+databases compare them alike. Nothing here reads a clock: times come from the caller. Ids come from `storage/ids.py`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    TypeDecorator,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(instant: datetime) -> int:
+    """An aware instant as stored: whole microseconds since 1970 in UTC."""
+    return (instant - EPOCH) // _MICROSECOND
+
+
+def instant(stored: int) -> datetime:
+    """The aware UTC instant of a stored number of microseconds."""
+    return EPOCH + timedelta(microseconds=stored)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC datetime kept as microseconds since 1970."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
+        """Store an aware datetime."""
+        return None if value is None else micros(value)
+
+    def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
+        """Give the aware datetime back."""
+        return None if value is None else instant(value)
+
+
+# On SQLite an INTEGER primary key is the row's own address, which saves an index.
+_Id = BigInteger().with_variant(Integer(), "sqlite")
+_NARROW = {"sqlite_with_rowid": False}
+
+
+def _id(**more: Any) -> Any:
+    return Field(
+        primary_key=True, sa_type=_Id, sa_column_kwargs={"autoincrement": False}, **more
+    )
+
+
+def _big(**more: Any) -> Any:
+    return Field(sa_type=BigInteger, **more)
+
+
+def _text(**more: Any) -> Any:
+    return Field(sa_type=Text, **more)
+
+
+def _at(**more: Any) -> Any:
+    return Field(sa_type=Instant, **more)
+
+
+class IdBlock(SQLModel, table=True):
+    """The next unused id; writers take blocks of it, so that a row costs no round trip."""
+
+    __tablename__: ClassVar[str] = "id_block"
+    name: str = _text(primary_key=True)
+    next: int = _big()
+
+
+class Node(SQLModel, table=True):
+    """Serving processes: each holds one slot, whose number names its issue accounts for ever."""
+
+    slot: int = Field(
+        primary_key=True,
+        sa_type=SmallInteger,
+        sa_column_kwargs={"autoincrement": False},
+    )
+    holder: str = _text()
+    beat_at: datetime = _at()  # machine time
+
+
+class Kept(SQLModel, table=True):
+    """Small shared values with an end in machine time: access tokens, ids of uploaded pictures, capabilities."""
+
+    key: str = _text(primary_key=True)
+    value: str = _text()
+    until: datetime = _at(index=True)
+
+
+class Rate(SQLModel, table=True):
+    """One row per channel account: what all nodes together sent in the current second, and a common pause."""
+
+    account: str = _text(primary_key=True)
+    second: int = _big(default=0)  # machine time, whole seconds
+    used: int = Field(default=0)
+    pause_until: datetime = _at()
+
+
+class Subscriber(SQLModel, table=True):
+    """One person, whatever the channel. Names and numbers are in `profile`, encrypted."""
+
+    id: int = _id()
+    created_at: datetime = _at()
+    language: str = _text()
+    status: str = _text()  # active | alias | erased
+    alias_of: int | None = _big(default=None)
+    code: str = _text(unique=True)  # the referral code, for life
+    referrer: int | None = _big(default=None)
+    consent: bool = Field()  # campaign messages; its history is in `consent`
+
+
+class Identity(SQLModel, table=True):
+    """A subscriber on one channel account. `digest` finds it; `address` is what the platform calls the person, and is
+    removed when the person leaves the account or is forgotten."""
+
+    __table_args__ = (Index("ix_identity_subscriber", "subscriber"),)
+    id: int = _id()
+    subscriber: int = _big()
+    channel: str = _text()
+    account: str = _text()
+    digest: str = _text(unique=True)  # keyed hash of channel, account and address
+    address: str | None = _text(default=None)
+    following: bool = Field()
+    heard_at: datetime | None = _at(
+        default=None
+    )  # the person's last act there, for platform windows
+    heard_kind: str = _text(default="")
+    sent_since: int = Field(default=0)  # active messages since that act
+    parked_until: datetime | None = _at(
+        default=None
+    )  # gone: what is kept under the hash is erased then
+
+
+class PersonKey(SQLModel, table=True):
+    """The key under which one person's fields are encrypted, itself wrapped; destroying the row forgets them."""
+
+    __tablename__: ClassVar[str] = "person_key"
+    subscriber: int = _id()
+    wrapped: bytes = Field(sa_type=LargeBinary)
+
+
+class Profile(SQLModel, table=True):
+    """What a person told us of themselves (name, number, address), encrypted under their key."""
+
+    subscriber: int = _id()
+    sealed: bytes = Field(sa_type=LargeBinary)
+
+
+class Consent(SQLModel, table=True):
+    """Each time campaign messages were agreed to or refused, with date, wording and the words heard."""
+
+    __table_args__ = (Index("ix_consent_subscriber", "subscriber"),)
+    id: int = _id()
+    subscriber: int = _big()
+    given: bool = Field()
+    wording: str = _text()  # the phrase shown, and the revision it stood in
+    at: datetime = _at()
+
+
+class InboxKey(SQLModel, table=True):
+    """The narrow table that makes a message count once: its key, and the text row that holds the answer."""
+
+    __tablename__: ClassVar[str] = "inbox_key"
+    __table_args__ = (_NARROW,)
+    key: str = _text(primary_key=True)
+    text: int = _big()
+    at: datetime = _at(index=True)
+
+
+class Said(SQLModel, table=True):
+    """The only table with plain message texts: what was heard and what was answered; emptied after its retention."""
+
+    __tablename__: ClassVar[str] = "text"
+    __table_args__ = (
+        Index("ix_text_identity", "identity", "id"),
+        Index("ix_text_subscriber", "subscriber"),
+    )
+    id: int = _id()
+    subscriber: int = _big()
+    identity: int | None = _big(default=None)
+    at: datetime = _at(index=True)
+    kind: str = _text()
+    heard: str | None = _text(default=None)
+    said: str | None = _text(default=None)  # JSON: list of message trees
+
+
+class Delivery(SQLModel, table=True):
+    """One message to one person. `part` is its place in the text row's `said`."""
+
+    __table_args__ = (
+        Index(
+            "ix_delivery_open",
+            "account",
+            "lane",
+            "due_at",
+            sqlite_where=text("state IN ('queued', 'passive', 'claimed', 'sending')"),
+            postgresql_where=text(
+                "state IN ('queued', 'passive', 'claimed', 'sending')"
+            ),
+        ),
+        Index("ix_delivery_text", "text"),
+        Index("ix_delivery_subscriber", "subscriber"),
+        CheckConstraint(
+            "state IN ('passive','queued','claimed','sending','sent','handed_over','refused','failed','doubtful')",
+            name="delivery_state",
+        ),
+    )
+    id: int = _id()
+    subscriber: int = _big()
+    identity: int = _big()
+    account: str = _text()  # channel:account
+    text: int = _big()
+    part: int = Field(default=0)
+    kind: str = _text()  # reminder | transactional | keyed
+    lane: int = Field(sa_type=SmallInteger)  # 0 replies, 1 broadcast
+    state: str = _text()
+    due_at: datetime = _at()
+    lease_until: datetime | None = _at(default=None)  # machine time
+    lease: str = _text(default="")  # who holds it
+    tries: int = Field(default=0)
+    reason: str = _text(default="")
+    ended_at: datetime | None = _at(default=None)
+
+
+class Balance(SQLModel, table=True):
+    """The balance of every account that has a floor; accounts without one keep no row and cannot be contended."""
+
+    __table_args__ = (
+        CheckConstraint("amount - held >= floor", name="balance_floor"),
+        CheckConstraint("held >= 0", name="balance_held"),
+        Index("ix_balance_owner", "owner"),
+        _NARROW,
+    )
+    account: str = _text(primary_key=True)
+    owner: int | None = _big(default=None)  # the subscriber, when a person's
+    unit: str = _text()
+    amount: int = _big()
+    held: int = _big(default=0)
+    floor: int = _big(default=0)
+
+
+class Posting(SQLModel, table=True):
+    """An amount of a unit moved from one account to another, for ever. A mistake is undone by a reversal."""
+
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="posting_amount"),
+        CheckConstraint("source <> destination", name="posting_moves"),
+        Index("ix_posting_order", "tx", "id"),
+        Index("ix_posting_source", "source"),
+        Index("ix_posting_destination", "destination"),
+    )
+    id: int = _id()
+    tx: int = (
+        _big()
+    )  # the transaction that wrote it (PostgreSQL), for the sealer's order
+    key: str = _text(unique=True)  # the same effect twice is one
+    unit: str = _text()
+    source: str = _text()
+    destination: str = _text()
+    amount: int = _big()
+    campaign: str = _text()
+    revision: int = Field()
+    reason: str = _text()
+    event: int | None = _big(default=None)
+    at: datetime = _at()
+    reverses: int | None = _big(default=None, unique=True)  # a posting is reversed once
+
+
+class Hold(SQLModel, table=True):
+    """An amount reserved in its source account until it is posted, voided or expires."""
+
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="hold_amount"),
+        CheckConstraint(
+            "state IN ('open','posted','voided','expired')", name="hold_state"
+        ),
+        Index("ix_hold_source", "source"),
+    )
+    id: int = _id()
+    key: str = _text(unique=True)
+    unit: str = _text()
+    source: str = _text()
+    destination: str = _text()
+    amount: int = _big()
+    campaign: str = _text()
+    revision: int = Field()
+    reason: str = _text()
+    state: str = _text()
+    expires_at: datetime | None = _at(default=None, index=True)
+    at: datetime = _at()
+    ended_at: datetime | None = _at(default=None)
+
+
+class Event(SQLModel, table=True):
+    """What happened, written by the transaction that did it. Only ids, numbers and enums."""
+
+    __table_args__ = (
+        Index("ix_event_order", "tx", "id"),
+        Index("ix_event_subscriber", "subscriber", "id"),
+    )
+    id: int = _id()
+    tx: int = _big()
+    kind: str = _text()
+    subscriber: int | None = _big(default=None)
+    actor: str = _text()  # subscriber | system | staff:<id>
+    campaign: str = _text()
+    revision: int = Field()
+    text: int | None = _big(default=None)  # the message that caused it
+    at: datetime = _at()
+    data: str = _text()  # JSON
+
+
+class Seal(SQLModel, table=True):
+    """One gap-free order over committed events and postings, chained by a MAC whose key is not in the database."""
+
+    seq: int = _id()
+    tx: int = _big()
+    source: str = _text()  # event | posting
+    row: int = _big()
+    mac: str = _text()
+
+
+class Timer(SQLModel, table=True):
+    """What falls due for one person, fired once by key as a turn of its own; an internal effect is one due at once."""
+
+    __table_args__ = (
+        Index(
+            "ix_timer_due",
+            "due_at",
+            sqlite_where=text("NOT fired"),
+            postgresql_where=text("NOT fired"),
+        ),
+        Index("ix_timer_subscriber", "subscriber"),
+    )
+    id: int = _id()
+    key: str = _text(unique=True)
+    subscriber: int = _big()
+    kind: str = _text()
+    due_at: datetime = _at()
+    data: str = _text()
+    fired: bool = Field()
+    lease_until: datetime | None = _at(default=None)
+
+
+class Memory(SQLModel, table=True):
+    """What a mechanic remembers about one person: a small JSON value under the mechanic's name."""
+
+    __table_args__ = (_NARROW,)
+    subscriber: int = _big(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    name: str = _text(primary_key=True)
+    data: str = _text()
+
+
+class Referral(SQLModel, table=True):
+    """Who brought whom: once in the referee's lifetime."""
+
+    __table_args__ = (
+        CheckConstraint("referrer <> referee", name="referral_self"),
+        CheckConstraint(
+            "state IN ('pending','qualified','held','rewarded','rejected','clawed_back')",
+            name="referral_state",
+        ),
+        Index("ix_referral_referrer", "referrer"),
+    )
+    referee: int = _id()
+    referrer: int = _big()
+    campaign: str = _text()
+    state: str = _text()
+    at: datetime = _at()
+    changed_at: datetime = _at()
+
+
+class Handover(SQLModel, table=True):
+    """A conversation that waits for, or is held by, a member of staff."""
+
+    __table_args__ = (
+        Index("ix_handover_open", "state", "at"),
+        Index("ix_handover_subscriber", "subscriber"),
+    )
+    id: int = _id()
+    subscriber: int = _big()
+    identity: int = _big()
+    reason: str = _text()
+    state: str = _text()  # waiting | held | closed
+    staff: int | None = _big(default=None)
+    at: datetime = _at()
+    ended_at: datetime | None = _at(default=None)
+
+
+class Blob(SQLModel, table=True):
+    """The bytes of a plan's files, by SHA-256."""
+
+    digest: str = _text(primary_key=True)
+    content: bytes = Field(sa_type=LargeBinary)
+
+
+class Revision(SQLModel, table=True):
+    """A plan as applied: a number that only grows within its campaign."""
+
+    campaign: str = _text(primary_key=True)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    digest: str = _text()  # of all file digests together
+    applied_at: datetime = _at()
+    applied_by: str = _text()
+
+
+class RevisionFile(SQLModel, table=True):
+    """Which files make a revision."""
+
+    __tablename__: ClassVar[str] = "revision_file"
+    campaign: str = _text(primary_key=True)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    path: str = _text(primary_key=True)
+    digest: str = _text()
+
+
+metadata = SQLModel.metadata
