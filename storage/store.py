@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import QueuePool
 
 # A frozen node must not stop the others: PostgreSQL ends its transaction, and nobody waits long for a lock.
 _POSTGRES_OPTIONS = (
@@ -147,9 +147,9 @@ def _sqlite(url: URL, *, read_only: bool) -> Engine:
         connection.execute("PRAGMA cache_size=-65536")
         return connection
 
-    # The writer's engine has one connection, used by one thread at a time; readers get one each.
-    pool: dict[str, Any] = {} if read_only else {"poolclass": StaticPool}
-    engine = create_engine("sqlite://", module=module, creator=connect, **pool)
+    # The writer's engine has one connection and whoever comes second waits; readers get one each.
+    size = {"pool_size": 4, "max_overflow": 8} if read_only else {"pool_size": 1, "max_overflow": 0}
+    engine = create_engine("sqlite://", module=module, creator=connect, poolclass=QueuePool, **size)
     begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
