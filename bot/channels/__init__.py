@@ -48,6 +48,23 @@ class Service(Protocol):
         """Bytes and media type of a picture of the applied plan, or None."""
         ...
 
+    async def waiting(self, account: str, address: str, after: int, seconds: float) -> list[tuple[int, dict[str, Any]]]:
+        """What waits outside of a turn for a person who fetches: delivery id and message tree, oldest first.
+
+        `after` acknowledges what this call handed out before, up to that id (0: nothing); what is not acknowledged is
+        handed out again. Waits up to `seconds` of machine time for something to come, then returns an empty list.
+        """
+        ...
+
+    async def history(self, account: str, address: str, limit: int) -> list[dict[str, Any]]:
+        """The last `limit` things said in this conversation, oldest first; empty for somebody never heard.
+
+        Each has `id`, `mine` (said by the person), `text`, `at` (aware UTC, ISO 8601) and, where there are any,
+        `picture` and `choices` as in a message tree. `id` is the delivery id of what the house said and the dedupe key
+        of what the person said.
+        """
+        ...
+
     async def recall(self, key: str) -> dict[str, Any] | None:
         """A small shared value kept for all nodes (an access token, an uploaded picture's id), unless it expired."""
         ...
