@@ -1,0 +1,151 @@
+"""WeChat official accounts, service and subscription: callbacks in, customer-service messages out.
+
+Turns what the platform says into `Incoming` and sends message trees within the platform's windows and limits. Decides
+nothing about people, points or campaigns. Platform rules: research/wechat.md and the pages named there.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from starlette.routing import BaseRoute, Route
+
+from bot.channels import Channel, Outcome, Parcel, Service
+from bot.wechat.api import Api
+from bot.wechat.capabilities import CUSTOMER_SERVICE, MEDIA, Capabilities
+from bot.wechat.door import SAID_SECONDS, Door, said_key
+from bot.wechat.faults import BAD_MEDIA, NO_PERMISSION, Fault, outcome
+from bot.wechat.media import Media
+from bot.wechat.rendering import Piece, pieces, spoken
+from bot.wechat.seal import Seal
+
+log = logging.getLogger(__name__)
+
+# How long and how often the customer-service API may answer each act (in force since 2023-06-12).
+_WINDOW, _AFTER_MESSAGE = timedelta(hours=48), 5
+_FOLLOW_WINDOW, _AFTER_FOLLOW = timedelta(minutes=1), 3
+# These acts open a short window of their own, or none; that of an earlier message may still be open.
+_EARLIER_MAY_STAND = frozenset({"scan", "menu", "view", "notice", "unfollow", "timer", "internal"})
+# The platform takes no such picture: its words are sent instead.
+_UNSHOWABLE = frozenset({NO_PERMISSION, 40004, 40005, 40006, 40009, 45001})
+
+
+def open_channel(account: str, settings: Any, service: Service) -> Channel:
+    """The channel of one account. `settings` is its table in config.toml.
+
+    Raises ValueError when a key that the mode needs is missing or malformed.
+    """
+    return WeChat(account, settings, service)
+
+
+class WeChat:
+    """One official account. `api` and `abilities` serve the menu and followers commands."""
+
+    name = "wechat"
+
+    def __init__(self, account: str, settings: Any, service: Service) -> None:
+        self.account = account
+        token, aes_key = settings.token.get_secret_value(), settings.aes_key.get_secret_value()
+        for key, value in (("token", token), ("app_id", settings.app_id)):
+            if not value:
+                raise ValueError(f"channels.wechat.{key} 未填写 / is not set")
+        if settings.mode != "plain" and not aes_key:
+            raise ValueError(f"channels.wechat.aes_key 未填写，{settings.mode} 模式需要 / is needed in this mode")
+        self._service = service
+        self.abilities = Capabilities(account, settings.kind, settings.verified, service)
+        secret = settings.app_secret.get_secret_value()
+        self.api = Api(account, settings.app_id, secret, settings.api_url, service, self.abilities)
+        self._media = Media(account, self.api, service)
+        self._mode = settings.mode
+        seal = Seal(token, aes_key if settings.mode != "plain" else "", settings.app_id)
+        self._door = Door(account, settings.mode, seal, service, self.abilities, self._media)
+
+    def routes(self) -> list[BaseRoute]:
+        """`/wechat` for the account `main`, `/wechat/<account>` for others."""
+        path = "/wechat" if self.account == "main" else f"/wechat/{self.account}"
+        return [Route(path, self._door)]
+
+    def pulls(self) -> bool:
+        """WeChat pushes; nobody fetches."""
+        return False
+
+    async def start(self) -> None:
+        """Say what the settings leave open; the platform itself need not be told."""
+        if self._mode == "plain":
+            log.warning("wechat %s: plain mode, the signature does not cover what a message says", self.account)
+
+    async def close(self) -> None:
+        """Release the connections to the platform."""
+        await self.api.close()
+
+    async def send(self, parcel: Parcel) -> Outcome:
+        """Send by the customer-service API, piece by piece, going on where an earlier try or the passive reply ended."""
+        if not await self.abilities.has(CUSTOMER_SERVICE):
+            return Outcome("refused", "no_capability")
+        parts = pieces(parcel.message, pictures=await self.abilities.has(MEDIA))
+        if not parts:
+            return Outcome("failed", "empty")
+        first = await self._said(parcel) if len(parts) > 1 else 0
+        for number in range(first, len(parts)):
+            ended = self._closed(parcel, number - first) or await self._send_piece(parcel, parts[number])
+            if ended.state != "sent":
+                if number > first:
+                    await self._service.keep(said_key(self.account, parcel.delivery), {"pieces": number}, SAID_SECONDS)
+                return ended
+        return Outcome("sent")
+
+    def _closed(self, parcel: Parcel, more: int) -> Outcome | None:
+        """A refusal when the window is certainly shut or the count certainly used up; `more` were sent just now.
+
+        After a scan or a tap on the menu the window of an earlier message may still be open, which only the platform
+        knows: it is asked, and answers 45015 or 45047.
+        """
+        if parcel.heard_at is None:
+            return Outcome("refused", "window_closed")
+        age = self._service.now() - parcel.heard_at
+        if age > (_FOLLOW_WINDOW if parcel.heard_kind == "follow" else _WINDOW):
+            return Outcome("refused", "window_closed")
+        if parcel.heard_kind in _EARLIER_MAY_STAND:
+            return None
+        limit = _AFTER_FOLLOW if parcel.heard_kind == "follow" else _AFTER_MESSAGE
+        return Outcome("refused", "count_used_up") if parcel.sent_since + more >= limit else None
+
+    async def _said(self, parcel: Parcel) -> int:
+        kept = await self._service.recall(said_key(self.account, parcel.delivery))
+        return int(kept["pieces"]) if kept else 0
+
+    async def _send_piece(self, parcel: Parcel, piece: Piece) -> Outcome:
+        try:
+            if piece.picture:
+                await self._send_picture(parcel.address, piece)
+            else:
+                await self.api.wechat.message.send_text(parcel.address, piece.text)
+        except Fault as fault:
+            return outcome(fault, self._service.now())
+        return Outcome("sent")
+
+    async def _send_picture(self, address: str, piece: Piece) -> None:
+        media_id = await self._upload(piece.picture)
+        try:
+            await self._show(address, piece, media_id)
+        except Fault as fault:
+            if fault.code != BAD_MEDIA:
+                raise
+            await self._show(address, piece, await self._upload(piece.picture, refused=media_id))
+
+    async def _show(self, address: str, piece: Piece, media_id: str) -> None:
+        if media_id:
+            await self.api.wechat.message.send_image(address, media_id)
+        else:
+            await self.api.wechat.message.send_text(address, spoken({"alt": piece.text}))
+
+    async def _upload(self, name: str, refused: str = "") -> str:
+        try:
+            return await self._media.upload(name, refused)
+        except Fault as fault:
+            if fault.code in _UNSHOWABLE:
+                return ""
+            # An upload is not a message: whatever befell it, nothing reached the person.
+            raise Fault(0 if fault.code == -1 else fault.code, str(fault), reached=False) from None

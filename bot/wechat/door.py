@@ -1,0 +1,226 @@
+"""The door on which WeChat knocks: a raw ASGI endpoint that checks, opens, hands over, and answers in the same breath.
+
+Promises a short 4xx to anything malformed, forged, stale or oversized, with nothing changed; 503 where no answer was
+committed in time, so that WeChat comes again; and that `success` is never said before a commit covers the message.
+
+A request whose signed time is more than 300 s off is refused before the store is asked, replays included: WeChat's own
+retries all come within 20 s, so they are never stale and get the stored answer by their key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+import anyio
+from starlette.types import Receive, Scope, Send
+
+from bot.channels import Busy, Service
+from bot.wechat.capabilities import CUSTOMER_SERVICE, MEDIA, Capabilities
+from bot.wechat.media import Media
+from bot.wechat.reading import Fields, incoming, read_xml
+from bot.wechat.rendering import image_reply, join, sealed_reply, text_reply
+from bot.wechat.seal import Refused, Seal
+from storage.incoming import Answer, Incoming
+
+log = logging.getLogger(__name__)
+
+BODY_BYTES = 65_536
+_STALE_SECONDS = 300
+_BODY_SECONDS = 5.0
+_LOOK_AFTER_SECONDS = 0.1  # a caller does not hang up sooner, and looking costs more than the whole parse
+_UNANSWERABLE = frozenset({"unfollow", "view", "notice"})
+_ENCRYPT = re.compile(rb"<Encrypt><!\[CDATA\[([A-Za-z0-9+/=]+)\]\]></Encrypt>")
+SAID_SECONDS = 7 * 86_400.0
+
+Query = dict[bytes, bytes]
+
+
+class Door:
+    """The ASGI endpoint of one account. `mode` is `safe`, `compatible` or `plain`."""
+
+    def __init__(self, account: str, mode: str, seal: Seal, service: Service, abilities: Capabilities, media: Media):
+        self._account = account
+        self._sealed = mode != "plain"
+        self._seal = seal
+        self._service = service
+        self._abilities = abilities
+        self._media = media
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            query = _query(scope["query_string"])
+            if scope["method"] == "POST":
+                await self._hear(query, await _body(scope, receive), receive, send)
+            elif scope["method"] == "GET":
+                await _write(send, 200, self._handshake(query), b"text/plain; charset=utf-8")
+            else:
+                raise Refused(405, "只收 GET 与 POST only GET and POST")
+        except Refused as refused:
+            await _write(send, refused.status, refused.text.encode(), b"text/plain; charset=utf-8")
+        except Busy:
+            await _write(send, 503, "请稍后再来 come again".encode(), b"text/plain; charset=utf-8")
+
+    def _handshake(self, query: Query) -> bytes:
+        self._seal.check(query.get(b"signature", b""), query.get(b"timestamp", b""), query.get(b"nonce", b""))
+        return query.get(b"echostr", b"")
+
+    async def _hear(self, query: Query, body: bytes, receive: Receive, send: Send) -> None:
+        fields = self._open(query, body)
+        heard = incoming(fields, self._account, self._service.now())
+        began = time.monotonic()
+        answer = await self._service.hear(heard)
+        if time.monotonic() - began > _LOOK_AFTER_SECONDS and await _hung_up(receive):
+            self._release(answer.deliveries)
+            return
+        await self._answer(fields, heard, answer, send)
+
+    def _open(self, query: Query, body: bytes) -> Fields:
+        """The fields of a callback whose signature, age and envelope are right. Raises Refused."""
+        timestamp, nonce = query.get(b"timestamp", b""), query.get(b"nonce", b"")
+        if not self._sealed:
+            self._seal.check(query.get(b"signature", b""), timestamp, nonce)
+            self._check_age(timestamp)
+            return read_xml(body)
+        # In compatible mode the readable fields beside Encrypt are covered by no signature: only Encrypt is believed.
+        sealed = _sealed_part(body)
+        self._seal.check(query.get(b"msg_signature", b""), timestamp, nonce, sealed)
+        self._check_age(timestamp)
+        return read_xml(self._seal.open(sealed))
+
+    def _check_age(self, timestamp: bytes) -> None:
+        if not timestamp.isdigit() or len(timestamp) > 12:
+            raise Refused(400, "timestamp 不合法 bad timestamp")
+        age = self._service.now().timestamp() - int(timestamp)
+        if abs(age) > _STALE_SECONDS:
+            log.warning("wechat %s: a rightly signed request was %.0f s off; is the clock right?", self._account, age)
+            raise Refused(403, "请求已过时 stale request")
+
+    async def _answer(self, fields: Fields, heard: Incoming, answer: Answer, send: Send) -> None:
+        if not answer.messages or heard.kind in _UNANSWERABLE:
+            await _write(send, 200, b"success", b"text/plain")
+            self._release(answer.deliveries)
+            return
+        carried, reply, begun = await self._reply(fields, answer.messages)
+        try:
+            await _write(send, 200, self._close(reply) if reply else b"success", b"text/xml; charset=utf-8")
+        except OSError:
+            self._release(answer.deliveries)
+            return
+        if carried:
+            self._service.settled(answer.deliveries[:carried])
+        if carried < len(answer.deliveries):
+            await self._pass_on(answer.deliveries[carried:], begun)
+
+    async def _reply(self, fields: Fields, messages: Sequence[dict[str, Any]]) -> tuple[int, bytes, bool]:
+        """How many messages the one passive reply carries whole, its XML, and whether it begins the next one.
+
+        Plain texts share the reply. Of a text with a picture the text goes now and the picture follows actively; a
+        picture alone goes now if it is uploaded already, for uploading could cost the five seconds.
+        """
+        can_send = self._abilities.expects(CUSTOMER_SERVICE)
+        carried, piece, begun = join(messages, can_send and self._abilities.expects(MEDIA))
+        people = fields["FromUserName"], fields["ToUserName"], int(self._service.now().timestamp())
+        if piece is None:
+            return carried, b"", False
+        if not piece.picture:
+            return carried, text_reply(*people, piece.text), begun
+        media_id = await self._media.known(piece.picture)
+        return (1, image_reply(*people, media_id), False) if media_id else (0, b"", False)
+
+    async def _pass_on(self, deliveries: Sequence[int], begun: bool) -> None:
+        try:
+            if begun:
+                await self._service.keep(said_key(self._account, deliveries[0]), {"pieces": 1}, SAID_SECONDS)
+        finally:
+            self._release(deliveries)
+
+    def _release(self, deliveries: Sequence[int]) -> None:
+        if deliveries:
+            self._service.release(deliveries)
+
+    def _close(self, reply: bytes) -> bytes:
+        if not self._sealed:
+            return reply
+        encrypted = self._seal.close(reply)
+        timestamp, nonce = str(int(self._service.now().timestamp())), str(random.getrandbits(40))
+        signature = self._seal.sign(timestamp.encode(), nonce.encode(), encrypted)
+        return sealed_reply(encrypted, signature, timestamp, nonce)
+
+
+def said_key(account: str, delivery: int) -> str:
+    """Where it is kept how many pieces of a delivery were said already."""
+    return f"wechat:{account}:said:{delivery}"
+
+
+def _sealed_part(body: bytes) -> bytes:
+    # Nothing else in the envelope is believed, and the signature covers this part: no need to parse what surrounds it.
+    found = _ENCRYPT.search(body)
+    if found:
+        return found[1]
+    encrypted = read_xml(body).get("Encrypt")
+    if not isinstance(encrypted, str):
+        raise Refused(400, "没有 Encrypt no Encrypt")
+    return encrypted.encode()
+
+
+def _query(raw: bytes) -> Query:
+    if len(raw) > 2048:
+        raise Refused(414, "查询串太长 query too long")
+    if b"%" in raw or b"+" in raw:
+        try:
+            return dict(parse_qsl(raw, keep_blank_values=True, max_num_fields=32))
+        except ValueError:
+            raise Refused(400, "查询串不合法 bad query") from None
+    return dict(part.partition(b"=")[::2] for part in raw.split(b"&"))
+
+
+async def _body(scope: Scope, receive: Receive) -> bytes:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and (not value.isdigit() or int(value[:18]) > BODY_BYTES):
+            raise Refused(413, "正文太大 body too large")
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        body = await _rest(body, receive)
+    if message["type"] == "http.disconnect" or len(body) > BODY_BYTES:
+        raise Refused(413, "正文太大或不完整 body too large or cut off")
+    return body
+
+
+async def _rest(body: bytes, receive: Receive) -> bytes:
+    parts, size = [body], len(body)
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Refused(400, "正文不完整 body cut off")
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > BODY_BYTES:
+                    raise Refused(413, "正文太大 body too large")
+                if not message.get("more_body"):
+                    return b"".join(parts)
+    except TimeoutError:
+        raise Refused(408, "正文来得太慢 body too slow") from None
+
+
+async def _hung_up(receive: Receive) -> bool:
+    message: Any = {}
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        message = await receive()
+    return bool(message.get("type") == "http.disconnect")
+
+
+async def _write(send: Send, status: int, body: bytes, content_type: bytes) -> None:
+    headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
