@@ -1,4 +1,39 @@
 """The rules: one file per mechanic, each with plain functions on a `Turn`; the standing services and the `Desk`.
 
 This room decides. It knows no channel, no HTTP and no SQL.
+
+A mechanic is a module here with `WORDS` (its commands, each with the words a subscriber types for it, both languages)
+and `answer(turn, command)`. It may also have `on_form(turn, form) -> bool` for an answer it asked for, `on_timer(turn,
+kind)` with `TIMERS`, and `CLAUSE`, the clause of the plan that it runs.
 """
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from types import ModuleType
+
+
+@cache
+def mechanics() -> dict[str, ModuleType]:
+    """Every mechanic by its file's name."""
+    modules = (importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
+    return {module.__name__.rpartition(".")[2]: module for module in modules if hasattr(module, "WORDS")}
+
+
+@cache
+def running() -> frozenset[str]:
+    """The clauses of a plan that this version runs."""
+    return frozenset(module.CLAUSE for module in mechanics().values() if hasattr(module, "CLAUSE"))
+
+
+@cache
+def words() -> dict[str, tuple[str, str]]:
+    """What can be typed (normalised) → the mechanic's name and its command."""
+    return {
+        word: (name, command)
+        for name, module in mechanics().items()
+        for command, typed in module.WORDS.items()
+        for word in typed
+    }

@@ -41,7 +41,5 @@ class Ids:
 
 def take(connection: Connection, count: int) -> int:
     """Take `count` ids within the caller's transaction; returns the first."""
-    end = connection.execute(
-        text("UPDATE id_block SET next = next + :n RETURNING next"), {"n": count}
-    ).scalar_one()
+    end = connection.execute(text("UPDATE id_block SET next = next + :n RETURNING next"), {"n": count}).scalar_one()
     return int(end) - count

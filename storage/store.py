@@ -14,12 +14,13 @@ from typing import IO, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
+DatabaseFault = DBAPIError  # what rooms above catch: a constraint, a lock, a lost connection
+
 # A frozen node must not stop the others: PostgreSQL ends its transaction, and nobody waits long for a lock.
-_POSTGRES_OPTIONS = (
-    "-c idle_in_transaction_session_timeout=2000 -c lock_timeout=500 -c timezone=UTC"
-)
+_POSTGRES_OPTIONS = "-c idle_in_transaction_session_timeout=2000 -c lock_timeout=500 -c timezone=UTC"
 _SQLITE_FIXED = (
     3,
     51,
@@ -57,9 +58,7 @@ class Store:
     def _open_sqlite(self, writer: bool) -> None:
         path = self.path
         if path is None or self.url.database == ":memory:":
-            raise ValueError(
-                "storage.url: SQLite needs a file, such as sqlite:///data/koukou.db"
-            )
+            raise ValueError("storage.url: SQLite needs a file, such as sqlite:///data/koukou.db")
         if writer:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = _take_lock(path.with_name(path.name + ".lock"))
@@ -77,9 +76,7 @@ class Store:
         """A consistent snapshot for reading; writing in it fails."""
         with self._reader.connect() as connection:
             if not self.is_sqlite:
-                connection.execute(
-                    text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                )
+                connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
             yield connection
 
     def warnings(self) -> list[str]:
@@ -88,9 +85,7 @@ class Store:
             version = _sqlite_module().sqlite_version_info
             if version < _SQLITE_FIXED:
                 have = ".".join(map(str, version))
-                return [
-                    f"SQLite {have} has a WAL bug that can lose data; 3.51.3 or newer is safe"
-                ]
+                return [f"SQLite {have} has a WAL bug that can lose data; 3.51.3 or newer is safe"]
         return []
 
     def close(self) -> None:
@@ -99,6 +94,21 @@ class Store:
         self._reader.dispose()
         if self._lock:
             self._lock.close()
+
+
+def transaction_number(connection: Connection) -> int:
+    """The number of the transaction at hand, by which the sealer orders what it wrote.
+
+    PostgreSQL's own; on SQLite a count kept by the only writer, since ids are taken in blocks and used out of order.
+    """
+    if connection.dialect.name != "sqlite":
+        return int(connection.execute(text("SELECT pg_current_xact_id()::text::bigint")).scalar_one())
+    last = connection.info.get("transaction")
+    if last is None:
+        query = "SELECT MAX((SELECT COALESCE(MAX(tx), 0) FROM event), (SELECT COALESCE(MAX(tx), 0) FROM posting))"
+        last = int(connection.execute(text(query)).scalar_one())
+    connection.info["transaction"] = last + 1
+    return last + 1
 
 
 def machine_now(connection: Connection) -> int:
@@ -131,14 +141,10 @@ def _sqlite_module() -> Any:
 
 def _sqlite(url: URL, *, read_only: bool) -> Engine:
     module = _sqlite_module()
-    target = f"file:{os.path.abspath(url.database or '')}" + (
-        "?mode=ro" if read_only else ""
-    )
+    target = f"file:{os.path.abspath(url.database or '')}" + ("?mode=ro" if read_only else "")
 
     def connect() -> Any:
-        connection = module.connect(
-            target, uri=True, check_same_thread=False, isolation_level=None, timeout=5
-        )
+        connection = module.connect(target, uri=True, check_same_thread=False, isolation_level=None, timeout=5)
         if not read_only:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")

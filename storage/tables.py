@@ -57,9 +57,7 @@ _NARROW = {"sqlite_with_rowid": False}
 
 
 def _id(**more: Any) -> Any:
-    return Field(
-        primary_key=True, sa_type=_Id, sa_column_kwargs={"autoincrement": False}, **more
-    )
+    return Field(primary_key=True, sa_type=_Id, sa_column_kwargs={"autoincrement": False}, **more)
 
 
 def _big(**more: Any) -> Any:
@@ -122,6 +120,7 @@ class Subscriber(SQLModel, table=True):
     code: str = _text(unique=True)  # the referral code, for life
     referrer: int | None = _big(default=None)
     consent: bool = Field()  # campaign messages; its history is in `consent`
+    guest: bool = Field()  # known by the web chat alone: what is earned is held, nothing can be drawn or redeemed
 
 
 class Identity(SQLModel, table=True):
@@ -136,14 +135,10 @@ class Identity(SQLModel, table=True):
     digest: str = _text(unique=True)  # keyed hash of channel, account and address
     address: str | None = _text(default=None)
     following: bool = Field()
-    heard_at: datetime | None = _at(
-        default=None
-    )  # the person's last act there, for platform windows
+    heard_at: datetime | None = _at(default=None)  # the person's last act there, for platform windows
     heard_kind: str = _text(default="")
     sent_since: int = Field(default=0)  # active messages since that act
-    parked_until: datetime | None = _at(
-        default=None
-    )  # gone: what is kept under the hash is erased then
+    parked_until: datetime | None = _at(default=None)  # gone: what is kept under the hash is erased then
 
 
 class PersonKey(SQLModel, table=True):
@@ -209,9 +204,7 @@ class Delivery(SQLModel, table=True):
             "lane",
             "due_at",
             sqlite_where=text("state IN ('queued', 'passive', 'claimed', 'sending')"),
-            postgresql_where=text(
-                "state IN ('queued', 'passive', 'claimed', 'sending')"
-            ),
+            postgresql_where=text("state IN ('queued', 'passive', 'claimed', 'sending')"),
         ),
         Index("ix_delivery_text", "text"),
         Index("ix_delivery_subscriber", "subscriber"),
@@ -265,9 +258,7 @@ class Posting(SQLModel, table=True):
         Index("ix_posting_destination", "destination"),
     )
     id: int = _id()
-    tx: int = (
-        _big()
-    )  # the transaction that wrote it (PostgreSQL), for the sealer's order
+    tx: int = _big()  # the transaction that wrote it (PostgreSQL), for the sealer's order
     key: str = _text(unique=True)  # the same effect twice is one
     unit: str = _text()
     source: str = _text()
@@ -286,9 +277,7 @@ class Hold(SQLModel, table=True):
 
     __table_args__ = (
         CheckConstraint("amount > 0", name="hold_amount"),
-        CheckConstraint(
-            "state IN ('open','posted','voided','expired')", name="hold_state"
-        ),
+        CheckConstraint("state IN ('open','posted','voided','expired')", name="hold_state"),
         Index("ix_hold_source", "source"),
     )
     id: int = _id()

@@ -1,0 +1,226 @@
+"""Who answers, in what order: one visible list, walked from the top until somebody says it is theirs.
+
+Everything here is decided in memory on a Turn. It knows no channel and no database.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from campaigns import mechanics, menu, words
+from campaigns.refusals import Refusal
+from campaigns.turn import Turn
+from content.message import Choice
+from storage.draft import Draft
+from storage.group import Group
+
+_SILENT = frozenset({"unfollow", "view", "notice"})  # the platform tells us; no answer is possible
+_MEDIA = frozenset({"picture", "location", "link", "other"})
+_log = structlog.get_logger(__name__)
+
+
+def normal(text: str) -> str:
+    """Words as they are looked up: one width, one case, without the marks around them or a bot's name behind."""
+    text = unicodedata.normalize("NFKC", text).strip().casefold()
+    if text.startswith("/"):
+        text = text.partition("@")[0]
+    return text.strip(" \t\r\n.!。！~～") or text
+
+
+def decide(turn: Turn) -> None:
+    """Answer the turn: the first of ORDER that takes it."""
+    said = normal(turn.heard.text)
+    for step in ORDER:
+        if step(turn, said):
+            break
+    _remember_choices(turn)
+
+
+def _inner(turn: Turn, said: str) -> bool:
+    """A timer or an effect of somebody else's turn goes to the mechanic that asked for it."""
+    if turn.heard.kind not in ("timer", "internal"):
+        return False
+    kind = turn.heard.data["kind"]
+    for module in mechanics().values():
+        if kind in getattr(module, "TIMERS", ()):
+            module.on_timer(turn, kind)
+            return True
+    raise LookupError(f"no mechanic has timer {kind}")
+
+
+def _platform(turn: Turn, said: str) -> bool:
+    """What the platform reports: arriving is greeted, leaving and the rest are recorded in silence."""
+    kind = turn.heard.kind
+    if kind in ("follow", "scan"):
+        if _held(turn):
+            turn.note("followed" if kind == "follow" else "touched", channel=turn.heard.channel)
+        else:
+            menu.welcome(turn)
+        return True
+    if kind == "unfollow":
+        turn.note("unfollowed", channel=turn.heard.channel)
+        turn.set_consent(False, "unfollowed")
+        turn.keep_parked()
+        return True
+    if kind in _SILENT:
+        turn.note("noticed", what=str(turn.heard.data.get("event", kind))[:40])
+        return True
+    return False
+
+
+def _leave(turn: Turn, said: str) -> bool:
+    """Leave words stop campaign messages, whoever holds the conversation."""
+    return _command(turn, said, lambda mechanic, command: (mechanic, command) == ("consent", "leave"))
+
+
+def _staff(turn: Turn, said: str) -> bool:
+    """While a member of staff holds the conversation the bot is silent."""
+    return _held(turn)
+
+
+def _human(turn: Turn, said: str) -> bool:
+    """人工 always reaches people."""
+    return _command(turn, said, lambda mechanic, command: (mechanic, command) == ("service", "human"))
+
+
+def _form(turn: Turn, said: str) -> bool:
+    """The form being filled gets the answer it asked for; any other answer lets the form go."""
+    form = turn.recall("form")
+    if not form:
+        return False
+    turn.remember("form", {})
+    return bool(mechanics()[form["mechanic"]].on_form(turn, form))
+
+
+def _number(turn: Turn, said: str) -> bool:
+    """A bare number answers the newest list shown."""
+    if not said.isdecimal() or len(said) > 2:
+        return False
+    shown = turn.recall("shown").get("says", [])
+    number = int(said)
+    if not 1 <= number <= len(shown):
+        return False
+    turn.hear_as(shown[number - 1])
+    chosen = normal(shown[number - 1])
+    return any(step(turn, chosen) for step in (_leave, _human, _mechanics, _faq, _lost))
+
+
+def _mechanics(turn: Turn, said: str) -> bool:
+    """The plan's own keywords, then the words that can always be typed."""
+    return _command(turn, said, lambda mechanic, command: True)
+
+
+def _unreadable(turn: Turn, said: str) -> bool:
+    """A voice without words, a picture, a place: said kindly."""
+    if turn.heard.kind in _MEDIA:
+        turn.say("understand.media", "menu", "human")
+    elif turn.heard.kind == "voice" and not said:
+        turn.say("understand.voice", "menu", "human")
+    else:
+        return False
+    return True
+
+
+def _faq(turn: Turn, said: str) -> bool:
+    """A question with a sure answer is answered; a near miss offers what may have been meant."""
+    found = turn.library.faq.ask(turn.heard.text, turn.language)
+    if found.answer:
+        turn.note("asked", entry=found.answer.id)
+        _forget_misses(turn)
+        choices = found.answer.choices[turn.language] if found.answer.choices else ()
+        named = tuple(Choice(word, word) for word in choices)
+        answer = turn.library.fill(found.answer.answer[turn.language], turn.language)
+        turn.say_text(answer, *(named or ("menu",)), "human")
+    elif found.candidates:
+        questions = (entry.question[turn.language] for entry in found.candidates)
+        turn.say("faq.mean", *(Choice(question, question) for question in questions), "human")
+    else:
+        return False
+    return True
+
+
+def _lost(turn: Turn, said: str) -> bool:
+    """Not understood: the first time say so, the second in a row bring in people."""
+    turn.note("not_understood")
+    if turn.recall("misses").get("row", 0) >= 1:
+        _forget_misses(turn)
+        turn.hand_over("not_understood")
+        turn.note("handover", reason="not_understood")
+        turn.say("understand.handed", "menu", within=turn.plan.response.hours)
+    else:
+        turn.remember("misses", {"row": 1})
+        turn.say("understand.no", "menu", "help", "human")
+    return True
+
+
+ORDER: tuple[Callable[[Turn, str], bool], ...] = (
+    _inner,
+    _platform,
+    _leave,
+    _staff,
+    _human,
+    _form,
+    _number,
+    _mechanics,
+    _unreadable,
+    _faq,
+    _lost,
+)
+
+
+def answer(group: Group, draft: Draft, make: Callable[[Draft], Turn]) -> tuple[Draft, list[dict[str, Any]]]:
+    """Decide one message. A refusal, or a fault of ours, undoes what it did and becomes a sentence.
+
+    Returns the draft to accept and the message trees to say.
+    """
+    turn = make(draft)
+    try:
+        decide(turn)
+    except Refusal as refusal:
+        draft = group.refuse(draft)
+        turn = make(draft)
+        turn.note("refused", rule=type(refusal).__name__)
+        turn.say(refusal.phrase, *refusal.choices, **refusal.fields)
+        _remember_choices(turn)
+    except Exception:
+        _log.exception("turn_failed", kind=draft.incoming.kind, subscriber=draft.speaker.id)
+        draft = group.refuse(draft)
+        turn = make(draft)
+        turn.note("fault")
+        if draft.incoming.kind not in _SILENT:
+            turn.say("fault.sorry", "human", "menu")
+            _remember_choices(turn)
+    return draft, [message.tree() for message in turn.messages]
+
+
+def _command(turn: Turn, said: str, wanted: Callable[[str, str], bool]) -> bool:
+    found = turn.library.keywords.get(said) or words().get(said) or words().get(said.removeprefix("/"))
+    if not found or not wanted(*found):
+        return False
+    mechanic, command = found
+    _forget_misses(turn)
+    mechanics()[mechanic].answer(turn, command)
+    return True
+
+
+def _held(turn: Turn) -> bool:
+    return turn.recall("handover").get("state") == "held"
+
+
+def _forget_misses(turn: Turn) -> None:
+    if turn.recall("misses").get("row"):
+        turn.remember("misses", {})
+
+
+def _remember_choices(turn: Turn) -> None:
+    """Keep the newest list, so that a number means the choice it stands before; unchanged lists cost no write."""
+    for message in reversed(turn.messages):
+        if message.choices:
+            says = [choice.say for choice in message.choices if not choice.url]
+            if says != turn.recall("shown").get("says"):
+                turn.remember("shown", {"says": says})
+            return

@@ -1,0 +1,95 @@
+"""The ticker: APScheduler wakes each `step` in memory; what is due, and who does it, is decided by rows.
+
+Nothing is scheduled per person here, and a missed tick loses nothing: the next one finds the same rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from bot.channels import Busy
+from bot.writer import Writer
+from storage import deliveries, nodes, retention, timers
+from storage.incoming import Incoming
+from storage.sealer import Sealer
+from storage.store import DatabaseFault, machine_now
+
+TIMERS_AT_ONCE = 200
+SEALED_AT_ONCE = 500
+_log = structlog.get_logger(__name__)
+
+
+class Schedule:
+    """All steps of one process. `now` is campaign time; each step can be driven by hand in a test."""
+
+    def __init__(self, writer: Writer, sealer: Sealer, slot: int, holder: str, now: Callable[[], datetime]) -> None:
+        self._writer, self._sealer, self._slot, self._holder, self._now = writer, sealer, slot, holder, now
+        self._ticker = AsyncIOScheduler(timezone="UTC")
+        self.sealed = 0
+
+    async def timers(self) -> int:
+        """Fire what is due, each as a turn of its own; returns how many."""
+        now = self._now()
+        due = await self._writer.run(lambda connection: timers.due(connection, now, TIMERS_AT_ONCE))
+        for timer in due:
+            data = {**timer.data, "timer": timer.id, "kind": timer.kind}
+            incoming = Incoming("", "", str(timer.subscriber), f"timer:{timer.key}", "timer", now, data=data)
+            await self._writer.hear(incoming)
+        return len(due)
+
+    async def seal(self) -> int:
+        """Seal what was committed, in small bites between groups."""
+        done = await self._writer.run(lambda connection: self._sealer.step(SEALED_AT_ONCE, connection))
+        self.sealed += done
+        return done
+
+    async def reap(self) -> None:
+        """Give expired leases back."""
+        await self._writer.run(lambda connection: deliveries.reap(connection, machine_now(connection)))
+
+    async def beat(self) -> None:
+        """Keep this node's slot."""
+        await self._writer.run(lambda connection: nodes.beat(connection, self._slot, self._holder))
+
+    async def retain(self) -> None:
+        """Empty texts past their retention and erase people whose term ended."""
+        days = self._writer.library.plan.privacy.text_days
+        await self._writer.run(lambda connection: retention.step(connection, self._now(), days))
+
+    def start(self) -> None:
+        """Begin ticking."""
+        every: list[tuple[Callable[[], Awaitable[Any]], float]] = [
+            (self.timers, 1),
+            (self.seal, 0.5),
+            (self.reap, 2),
+            (self.beat, 5),
+            (self.retain, 3600),
+        ]
+        for step, seconds in every:
+            self._ticker.add_job(_calm(step), "interval", seconds=seconds, max_instances=1, coalesce=True)
+        self._ticker.start()
+
+    async def close(self) -> None:
+        """Stop ticking."""
+        self._ticker.shutdown(wait=False)
+        await asyncio.sleep(0)
+
+
+def _calm(step: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[None]]:
+    """A tick that fails is logged and tried again by the next."""
+
+    async def tick() -> None:
+        try:
+            await step()
+        except (Busy, DatabaseFault) as fault:
+            _log.warning("tick_failed", step=step.__name__, fault=type(fault).__name__)
+        except Exception:  # noqa: BLE001 (the ticker must go on; the fault is logged whole)
+            _log.exception("tick_broke", step=step.__name__)
+
+    return tick

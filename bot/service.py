@@ -1,0 +1,123 @@
+"""What channels may ask of the house: hear a message, settle answers, pictures, and small values shared by all nodes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from bot.writer import Writer
+from storage import deliveries, kept, people
+from storage.incoming import Answer, Incoming
+from storage.store import Store
+from storage.tables import instant, micros
+from storage.vault import Vault
+
+_POLL_SECONDS = 1.0
+
+
+class House:
+    """The `Service` of bot/channels, for one process."""
+
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        writer: Writer,
+        now: Callable[[], datetime],
+        public_url: str,
+        trusted_proxies: tuple[str, ...],
+    ) -> None:
+        self._store, self._vault, self._writer = store, vault, writer
+        self.now = now
+        self.public_url = public_url
+        self.trusted_proxies = trusted_proxies
+        self.hear: Callable[[Incoming], Any] = writer.hear
+        self.settled = writer.settled
+        self.on_release: Callable[[], None] = lambda: None
+        self._waiters: dict[int, set[asyncio.Event]] = {}
+
+    def release(self, ids: Sequence[int]) -> None:
+        """Hand passive deliveries to the sender."""
+        self._writer.release(ids)
+        self.on_release()
+
+    async def answer(self, incoming: Incoming) -> Answer:
+        """Decide and commit one message."""
+        return await self._writer.hear(incoming)
+
+    async def picture(self, name: str) -> tuple[bytes, str] | None:
+        """Bytes and media type of a picture of the applied plan."""
+        return self._writer.library.picture(name)
+
+    async def recall(self, key: str) -> dict[str, Any] | None:
+        """A shared value, unless it expired."""
+        return await self._read(kept.recall, key)
+
+    async def keep(self, key: str, value: dict[str, Any], seconds: float) -> None:
+        """Keep a shared value for so many seconds."""
+        await self._writer.run(lambda connection: kept.keep(connection, key, value, seconds))
+
+    async def history(self, account: str, address: str, limit: int) -> list[dict[str, Any]]:
+        """The latest lines of a web conversation, oldest first."""
+        digest = self._vault.digest("web", account, address)
+
+        def read(connection: Any) -> list[dict[str, Any]]:
+            identity = people.identity(connection, digest)
+            return people.conversation(connection, identity, limit) if identity else []
+
+        return _lines(await self._read(read))
+
+    async def waiting(self, account: str, address: str, after: int, seconds: float) -> list[tuple[int, dict[str, Any]]]:
+        """What waits for a web guest beyond delivery `after`, which counts as fetched; waits up to `seconds`."""
+        digest = self._vault.digest("web", account, address)
+        identity = await self._read(people.identity, digest)
+        if identity is None:
+            await asyncio.sleep(min(seconds, 5))
+            return []
+        if after:
+            at = micros(self.now())
+            await self._writer.run(lambda connection: deliveries.fetched(connection, identity, after, at))
+        found: list[tuple[int, dict[str, Any]]] = await self._read(deliveries.waiting, identity, after, 50)
+        if found or seconds <= 0:
+            return found
+        event = asyncio.Event()
+        self._waiters.setdefault(identity, set()).add(event)
+        try:
+            await asyncio.wait_for(event.wait(), seconds)
+        except TimeoutError:
+            return []
+        finally:
+            self._waiters[identity].discard(event)
+            if not self._waiters[identity]:
+                del self._waiters[identity]
+        return await self._read(deliveries.waiting, identity, after, 50)
+
+    async def watch(self) -> None:
+        """Wake pages whose deliveries arrived: one query a second for all open pages together."""
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            if self._waiters:
+                for identity in await self._read(deliveries.identities_waiting, list(self._waiters)):
+                    for event in self._waiters.get(identity, ()):
+                        event.set()
+
+    async def _read(self, query: Callable[..., Any], *arguments: Any) -> Any:
+        def work() -> Any:
+            with self._store.read() as connection:
+                return query(connection, *arguments)
+
+        return await asyncio.to_thread(work)
+
+
+def _lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was heard and said, as single lines in order."""
+    lines: list[dict[str, Any]] = []
+    for row in rows:
+        at = row["at"] if isinstance(row["at"], datetime) else instant(row["at"])
+        if row["heard"] and row["kind"] in ("text", "voice"):
+            lines.append({"id": row["id"], "mine": True, "text": row["heard"], "at": at.isoformat()})
+        for part, message in enumerate(row["said"] or ()):
+            lines.append({"id": row["id"] + (part + 1) / 10, "mine": False, **message, "at": at.isoformat()})
+    return lines

@@ -1,0 +1,46 @@
+"""Daily check-in: points once a local day, and a bonus when a streak reaches a length the plan names."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from campaigns.refusals import AlreadyDone, NotRunning
+from campaigns.turn import Turn
+
+CLAUSE = "checkin"
+WORDS = {"checkin": ("签到", "打卡", "每日签到", "checkin", "check in", "check-in")}
+
+
+def streak_after(last: str, streak: int, today: str) -> int:
+    """The streak's length after checking in `today` (ISO dates) when the last time was `last`, `streak` days long."""
+    yesterday = (date.fromisoformat(today) - timedelta(days=1)).isoformat()
+    return streak + 1 if last == yesterday else 1
+
+
+def answer(turn: Turn, command: str) -> None:
+    """Check in. Refused outside the window, a second time on one day, or when the budget is spent."""
+    plan = turn.plan.checkin
+    if plan is None or not plan.points:
+        raise NotRunning("menu", what=turn.phrase("choice.checkin"))
+    today, before = turn.today, turn.recall("checkin")
+    if before.get("day") == today:
+        raise AlreadyDone("checkin.again", "points", "menu", streak=before["streak"])
+    streak = streak_after(before.get("day", ""), before.get("streak", 0), today)
+    bonus = plan.bonus(streak)
+    turn.award(
+        plan.points + bonus,
+        f"checkin/{turn.plan.id}/{today}",
+        "checkin_bonus" if bonus else "checkin",
+    )
+    turn.remember("checkin", {"day": today, "streak": streak})
+    turn.note("checkin", streak=streak, points=plan.points + bonus)
+    key = "checkin.bonus" if bonus else "checkin.done"
+    held = turn.is_guest
+    total = turn.held() if held else turn.balance()
+    fields = {
+        "points": plan.points + bonus,
+        "bonus": bonus,
+        "streak": streak,
+        "total": total,
+    }
+    turn.say(f"{key}_held" if held else key, "points", "menu", **fields)

@@ -1,0 +1,40 @@
+"""The first words to a newcomer, the menu, and help: what one can do here, as choices that work by tap or number."""
+
+from __future__ import annotations
+
+from campaigns.turn import Turn
+from content.message import Picture
+
+CLAUSE = "welcome"
+WORDS = {
+    "menu": ("菜单", "主菜单", "menu", "首页"),
+    "help": ("帮助", "help", "?", "怎么用"),
+}
+FIRST = ("checkin", "points", "apply", "poster", "human", "help")
+
+
+def answer(turn: Turn, command: str) -> None:
+    """Show the menu, or explain all words."""
+    if command == "help":
+        turn.say("help.all", *FIRST[:4], "language", "leave", "privacy")
+    else:
+        turn.say("menu.all", *FIRST)
+
+
+def welcome(turn: Turn) -> None:
+    """Greet someone who opened the chat or began to follow, and say how to stop messages before any is sent.
+
+    Following an account is agreeing to its messages, as the welcome itself says; a guest of our page agrees apart.
+    """
+    heard = turn.heard
+    if heard.kind == "follow":
+        turn.note("followed", channel=heard.channel, returned=not turn.is_new)
+    scene = str(heard.data.get("scene", ""))
+    if scene:
+        turn.note("touched", code=scene[:64])
+    if not turn.is_guest and turn.is_new:
+        turn.set_consent(True, "welcome.consent")
+    text = turn.plan.welcome.text[turn.language]
+    parts = [text, turn.phrase("welcome.guest" if turn.is_guest else "welcome.consent")]
+    picture = Picture(turn.plan.welcome.picture, text) if turn.plan.welcome.picture else None
+    turn.say_text("\n\n".join(parts), *FIRST, picture=picture)

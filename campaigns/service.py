@@ -1,0 +1,44 @@
+"""A person to talk to, how to apply, and the words for what the plan promises but this version does not run yet."""
+
+from __future__ import annotations
+
+from campaigns.refusals import NotRunning
+from campaigns.turn import Turn
+from content.message import Picture
+
+CLAUSE = "response"
+WORDS = {
+    "human": ("人工", "转人工", "客服", "人工客服", "human", "agent", "support"),
+    "apply": ("办理", "怎么办理", "申请", "apply", "sign up"),
+    "poster": ("海报", "活动海报", "poster"),
+    "invites": ("邀请", "我的邀请", "invites", "invite"),
+    "draw": ("抽奖", "draw", "lottery"),
+    "redeem": ("兑换", "积分兑换", "redeem"),
+    "quiz": ("答题", "quiz"),
+}
+
+
+def answer(turn: Turn, command: str) -> None:
+    """Hand over to people, explain applying, show the campaign's poster; refuse what does not run yet."""
+    if command == "human":
+        hand_over(turn, "asked")
+    elif command == "apply":
+        turn.say_text(turn.plan.applications.text[turn.language], "human", "menu")
+    elif command == "poster":
+        welcome = turn.plan.welcome
+        text = turn.phrase("poster.campaign")
+        turn.say_text(
+            text,
+            "apply",
+            "menu",
+            picture=Picture(welcome.picture, welcome.text[turn.language]),
+        )
+    else:
+        raise NotRunning("menu", "human", what=turn.phrase(f"choice.{command}"))
+
+
+def hand_over(turn: Turn, reason: str) -> None:
+    """Put the conversation before staff; say when they work and how else to reach them."""
+    turn.hand_over(reason)
+    turn.note("handover", reason=reason)
+    turn.say("human.asked", "menu", within=turn.plan.response.hours)

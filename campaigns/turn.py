@@ -1,0 +1,244 @@
+"""The Turn: all that a mechanic may see and do for one person at one moment.
+
+Who speaks, what the plan says, the time, the dice; `say`, `award`, `spend`, `remember`, `later`, `note`. It knows no
+channel, no HTTP and no SQL. What a turn does counts only if it is not refused.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from campaigns.refusals import BudgetSpent, GuestLimit, NotEnoughPoints, OutsideWindow
+from content.message import Choice, Message, Picture
+from storage import ledger
+from storage.group import Draft, Group
+from storage.incoming import Incoming
+from storage.tables import micros
+
+if TYPE_CHECKING:
+    from content.library import Library
+
+
+class Turn:
+    """One person's turn. Mechanics get it, use it, and keep nothing of it."""
+
+    def __init__(
+        self,
+        group: Group,
+        draft: Draft,
+        library: Library,
+        slot: int,
+        dice: random.Random,
+    ) -> None:
+        self._group = group
+        self._draft = draft
+        self._slot = slot
+        self.library = library
+        self.plan = library.plan
+        self.dice = dice
+        self.now: datetime = draft.incoming.at
+        self.messages: list[Message] = []
+        self._heard = draft.incoming
+
+    # ---- who speaks, and what was heard
+
+    @property
+    def heard(self) -> Incoming:
+        """The message, event or timer that this turn answers."""
+        return self._heard
+
+    def hear_as(self, text: str) -> None:
+        """Go on as if the person had typed `text`: what a number or a tapped choice stands for."""
+        self._heard = replace(self._heard, text=text)
+
+    @property
+    def person(self) -> int:
+        """The subscriber's number."""
+        return self._draft.speaker.id
+
+    @property
+    def is_new(self) -> bool:
+        """Whether this is the person's first contact ever."""
+        return self._draft.speaker.new
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether the person is known by the web chat alone."""
+        return bool(self._draft.value("guest"))
+
+    @property
+    def language(self) -> str:
+        """`zh` or `en`, always one of the plan's."""
+        chosen: str = self._draft.value("language")
+        return chosen if chosen in self.plan.languages else self.plan.languages[0]
+
+    @property
+    def consents(self) -> bool:
+        """Whether the person agreed to campaign messages."""
+        return bool(self._draft.value("consent"))
+
+    @property
+    def code(self) -> str:
+        """The person's referral code, for life."""
+        return self._draft.speaker.code
+
+    @property
+    def today(self) -> str:
+        """The local date in the campaign's zone, as 2026-11-22."""
+        return self.now.astimezone(self.plan.zone).date().isoformat()
+
+    def local_date(self, moment: datetime) -> str:
+        """The local date of an instant in the campaign's zone."""
+        return moment.astimezone(self.plan.zone).date().isoformat()
+
+    # ---- say
+
+    def phrase(self, key: str, /, **fields: Any) -> str:
+        """A sentence of the phrase files in the person's language."""
+        return self.library.phrases.say(self.language, key, **fields)
+
+    def say(
+        self,
+        key: str,
+        /,
+        *choices: str | Choice,
+        picture: Picture | None = None,
+        **fields: Any,
+    ) -> None:
+        """Answer with a phrase, and the words or choices that are sensible next."""
+        self.say_text(self.phrase(key, **fields), *choices, picture=picture)
+
+    def say_text(self, text: str, /, *choices: str | Choice, picture: Picture | None = None) -> None:
+        """Answer with a text that is not a phrase (a FAQ answer, a list)."""
+        self.messages.append(Message(text, picture, tuple(self._choice(choice) for choice in choices)))
+
+    def _choice(self, choice: str | Choice) -> Choice:
+        """A command's name becomes its label in the person's language; tapping it says that label's word."""
+        if isinstance(choice, Choice):
+            return choice
+        return Choice(self.phrase(f"choice.{choice}"), self.phrase(f"word.{choice}"))
+
+    # ---- points and other units
+
+    def balance(self, unit: str = "points") -> int:
+        """What the person can spend of a unit."""
+        return self._group.book.available(ledger.person(self.person, unit), unit)
+
+    def held(self, unit: str = "points") -> int:
+        """What waits for a guest until they are known."""
+        return self._group.book.available(ledger.held(self.person, unit), unit)
+
+    def require_window(self) -> None:
+        """Refuse when the campaign has not begun or is over. Raises OutsideWindow."""
+        window = self.plan.window
+        if not window.start <= self.now < window.end:
+            last = window.end - timedelta(microseconds=1)
+            raise OutsideWindow("help", start=self.local_date(window.start), end=self.local_date(last))
+
+    def award(self, points: int, once: str, reason: str) -> None:
+        """Give points from the campaign's budget; `once` names the occasion, so that it counts once.
+
+        A guest's points are held up to the plan's cap. Raises OutsideWindow, BudgetSpent, GuestLimit.
+        """
+        self.require_window()
+        account = ledger.person(self.person, "points")
+        if self.is_guest:
+            cap = self.plan.points.guest_cap
+            if self.held() + points > cap:
+                raise GuestLimit("points", "help", cap=cap)
+            account = ledger.held(self.person, "points")
+        try:
+            self._post(
+                once,
+                ledger.issue(self._slot, self.plan.id, "points"),
+                account,
+                points,
+                reason,
+            )
+        except ledger.Short:
+            raise BudgetSpent("points", "help") from None
+
+    def spend(self, points: int, once: str, reason: str, to: str) -> None:
+        """Take points for something, into the account `to`. Raises NotEnoughPoints."""
+        source = ledger.person(self.person, "points")
+        try:
+            self._post(once, source, to, points, reason)
+        except ledger.Short as short:
+            raise NotEnoughPoints("points", "checkin", have=short.available, need=points) from None
+
+    def _post(self, once: str, source: str, destination: str, amount: int, reason: str) -> None:
+        key = f"{once}/{self.person}"
+        revision = self.library.revision
+        self._group.post(
+            ledger.Posting(
+                key,
+                "points",
+                source,
+                destination,
+                amount,
+                self.plan.id,
+                revision,
+                reason,
+            )
+        )
+
+    # ---- remember, and what happens later
+
+    def recall(self, name: str) -> dict[str, Any]:
+        """What was remembered of this person under a name; empty when nothing was."""
+        return self._draft.recall(name)
+
+    def remember(self, name: str, value: dict[str, Any]) -> None:
+        """Keep a small JSON value about this person."""
+        self._draft.memory[name] = value
+
+    def note(self, kind: str, /, **data: int | str | bool) -> None:
+        """Record what happened, as an event. Only numbers, ids and enums: events are kept for ever."""
+        self._draft.events.append((kind, "subscriber", self.plan.id, self.library.revision, data))
+
+    def later(self, key: str, kind: str, due: datetime, **data: Any) -> None:
+        """Have a turn of its own for this person at `due`, once for this key."""
+        self._draft.timers.append((f"{key}/{self.person}", self.person, kind, micros(due), data))
+
+    # ---- the person's choices
+
+    def choose_language(self, language: str) -> None:
+        """Speak this language from now on, in this turn too."""
+        self._draft.changes["language"] = language
+
+    def set_consent(self, given: bool, wording: str) -> None:
+        """Record agreement to, or refusal of, campaign messages, with the phrase that was shown."""
+        if given != self.consents:
+            self._draft.changes["consent"] = given
+        self._draft.consents.append((given, f"{wording}@{self.plan.id}/{self.library.revision}"))
+
+    def hand_over(self, reason: str) -> None:
+        """Ask for a member of staff; asking again while one is asked for changes nothing."""
+        if not self.recall("handover"):
+            self.remember(
+                "handover",
+                {"state": "waiting", "since": self.now.astimezone(UTC).isoformat()},
+            )
+            self._draft.handovers.append(reason)
+
+    def forget(self) -> None:
+        """Erase the person's details and texts with this turn, its own words among them."""
+        self._draft.forget = True
+        self.keep_parked()
+
+    def keep_parked(self) -> None:
+        """What stays under the keyed hash (balance, once-marks, draw records) is kept for the plan's term."""
+        self._draft.keep_days = self.plan.privacy.parked_days
+
+    # ---- read what is recorded
+
+    def history(self, limit: int) -> list[dict[str, Any]]:
+        """The person's latest movements: `at` (aware UTC), `unit`, signed `amount`, `reason`."""
+        return self._group.history(self.person, limit)
+
+    def everything(self) -> dict[str, Any]:
+        """All that is kept about the person."""
+        return self._group.everything(self.person)

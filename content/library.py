@@ -1,0 +1,72 @@
+"""One applied revision, read and ready: the plan, its sentences, its questions and answers, its pictures.
+
+Made once per revision and shared by all turns; nothing in it changes. It knows no database and no channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from content import faq, phrases
+from content.bundle import Bundle
+from content.toml import parse
+
+
+class Library:
+    """`plan`, `phrases`, `faq`, `revision`, and the bytes of pictures."""
+
+    def __init__(self, bundle: Bundle, revision: int, words: Mapping[str, tuple[str, str]]) -> None:
+        """Read a checked bundle. `words` are the commands that can always be typed (normalised word → command).
+
+        Raises PlanFaults when the bundle was not fit to be applied.
+        """
+        self.plan = bundle.plan
+        self.revision = revision
+        self.files = bundle.files
+        self._fields = {language: self._fields_of(language) for language in phrases.LANGUAGES}
+        self.phrases = phrases.Phrases(self._own_phrases(), self._fields)
+        documents = {path: parse(raw.decode(), path).data for path, raw in self.files.items() if _is(path, "faq/")}
+        self.faq = faq.Index.of(documents, self.plan.languages)
+        self.keywords = {
+            extra.casefold(): words[stands_for.casefold()]
+            for extra, stands_for in self.plan.keywords.items()
+            if stands_for.casefold() in words
+        }
+
+    def fill(self, text: str, language: str) -> str:
+        """A text of the plan with the fields every sentence may use."""
+        return text.format_map(self._fields[language]) if "{" in text else text
+
+    def picture(self, name: str) -> tuple[bytes, str] | None:
+        """Bytes and media type of a picture that belongs to this revision, or None."""
+        kind = {"jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png"}.get(name.rpartition(".")[2].lower())
+        content = self.files.get(name)
+        return (content, kind) if content is not None and kind and not name.startswith("faq/") else None
+
+    def _own_phrases(self) -> dict[str, dict[str, str]]:
+        own: dict[str, dict[str, str]] = {}
+        for path, raw in self.files.items():
+            if _is(path, "phrases/"):
+                language = path.removeprefix("phrases/").removesuffix(".toml")
+                own[language] = dict(phrases.flatten(parse(raw.decode(), path).data))
+        return own
+
+    def _fields_of(self, language: str) -> dict[str, str]:
+        plan = self.plan
+        spoken = language if language in plan.languages else plan.languages[0]
+        zone = plan.zone
+        return {
+            "product": plan.product[spoken],
+            "campaign": plan.title[spoken],
+            "hotline": plan.response.hotline,
+            "hours": plan.response.service_hours[spoken],
+            "organiser": plan.organiser.name[spoken],
+            "cancel_product": plan.leave.cancel_product[spoken],
+            "start": plan.window.start.astimezone(zone).date().isoformat(),
+            "end": plan.window.end.astimezone(zone).date().isoformat(),
+            "checkin_points": str(plan.checkin.points if plan.checkin else 0),
+        }
+
+
+def _is(path: str, folder: str) -> bool:
+    return path.startswith(folder) and path.endswith(".toml")

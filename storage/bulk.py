@@ -1,0 +1,111 @@
+"""Set-wise statements for the message path, the same call on both databases.
+
+SQLite runs a prepared statement per row inside the C library; PostgreSQL gets one statement with an array per column.
+Values are passed as stored (whole numbers, texts, booleans), not as Python instants. Knows no table in particular.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Integer, LargeBinary, SmallInteger, Table, Text
+from sqlalchemy.types import Boolean, TypeDecorator
+
+Rows = Sequence[tuple[Any, ...]]
+
+
+def insert(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
+    """Insert all rows with one call. Raises sqlalchemy.exc.IntegrityError when any breaks a constraint."""
+    _run(connection, _insert_sql(table, columns, connection.dialect.name), rows)
+
+
+def upsert(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
+    """Insert rows; where the primary key exists, replace the other columns."""
+    _run(connection, _upsert_sql(table, columns, connection.dialect.name), rows)
+
+
+def update(connection: Connection, table: Table, key: str, changes: tuple[str, ...], rows: Rows) -> None:
+    """Set columns by key: each row is (new values in the order of `changes`…, key).
+
+    A change written as `name+` adds to the column instead of replacing it.
+    """
+    _run(connection, _update_sql(table, key, changes, connection.dialect.name), rows)
+
+
+def select(connection: Connection, sql: str, values: Iterable[Any], *more: Any) -> list[Any]:
+    """Rows of `sql`, where `{set}` stands for the sub-query or array of `values` and `?` for each of `more`.
+
+    `values` must be all texts or all whole numbers.
+    """
+    listed = list(values)
+    if not listed:
+        return []
+    if connection.dialect.name == "sqlite":
+        import json
+
+        sql = sql.replace("{set}", "(SELECT value FROM json_each(?))")
+        return list(connection.exec_driver_sql(sql, (json.dumps(listed), *more)))
+    cast = "bigint[]" if isinstance(listed[0], int) else "text[]"
+    sql = sql.replace("?", "%s").replace("{set}", f"(SELECT unnest(%s::{cast}))")
+    return list(connection.exec_driver_sql(sql, (listed, *more)))
+
+
+def _run(connection: Connection, sql: str, rows: Rows) -> None:
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(sql, list(rows))
+    else:
+        connection.exec_driver_sql(sql, tuple(list(column) for column in zip(*rows, strict=True)))
+
+
+@cache
+def _insert_sql(table: Table, columns: tuple[str, ...], dialect: str) -> str:
+    names = ", ".join(columns)
+    if dialect == "sqlite":
+        return f"INSERT INTO {table.name} ({names}) VALUES ({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({_arrays(table, columns)})"
+
+
+@cache
+def _upsert_sql(table: Table, columns: tuple[str, ...], dialect: str) -> str:
+    keys = [column.name for column in table.primary_key]
+    changed = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in keys)
+    return f"{_insert_sql(table, columns, dialect)} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
+
+
+@cache
+def _update_sql(table: Table, key: str, changes: tuple[str, ...], dialect: str) -> str:
+    names = tuple(name.rstrip("+") for name in changes)
+    if dialect == "sqlite":
+        sets = ", ".join(
+            f"{name} = {name} + ?" if change.endswith("+") else f"{name} = ?"
+            for name, change in zip(names, changes, strict=True)
+        )
+        return f"UPDATE {table.name} SET {sets} WHERE {key} = ?"
+    sets = ", ".join(
+        f"{name} = t.{name} + u.{name}" if change.endswith("+") else f"{name} = u.{name}"
+        for name, change in zip(names, changes, strict=True)
+    )
+    arrays = _arrays(table, (*names, key))
+    return f"UPDATE {table.name} t SET {sets} FROM unnest({arrays}) AS u({', '.join((*names, key))}) WHERE t.{key} = u.{key}"
+
+
+def _arrays(table: Table, columns: tuple[str, ...]) -> str:
+    return ", ".join(f"%s::{_array_type(table.c[name].type)}[]" for name in columns)
+
+
+def _array_type(kind: Any) -> str:
+    if isinstance(kind, TypeDecorator):
+        kind = kind.impl_instance
+    for python, name in (
+        (Boolean, "boolean"),
+        (Text, "text"),
+        (LargeBinary, "bytea"),
+        (SmallInteger, "smallint"),
+    ):
+        if isinstance(kind, python):
+            return name
+    return "integer" if type(kind) is Integer else "bigint"

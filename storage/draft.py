@@ -1,0 +1,67 @@
+"""One person as a group loaded them, and what one message would change: plain data, thrown away when refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from storage.incoming import Incoming
+
+INNER = frozenset({"timer", "internal"})  # kinds whose `sender` is a subscriber's id, not an address
+
+
+def dumps(value: Any) -> str:
+    """JSON as stored: compact, Chinese left readable."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+@dataclass(slots=True)
+class Speaker:
+    """One person as loaded, changed only by accepted drafts. `memory` holds raw JSON by name."""
+
+    id: int
+    identity: int
+    channel: str
+    account: str
+    address: str
+    language: str
+    status: str
+    code: str
+    referrer: int | None
+    consent: bool
+    guest: bool
+    following: bool
+    new: bool = False
+    memory: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Draft:
+    """What one message does until it is accepted. Lists hold rows in the making; `mark` is the book's way back."""
+
+    incoming: Incoming
+    speaker: Speaker
+    text_id: int
+    at: int
+    mark: tuple[int, int]
+    memory: dict[str, Any] = field(default_factory=dict)
+    changes: dict[str, Any] = field(default_factory=dict)
+    events: list[tuple[str, str, str, int, Mapping[str, Any]]] = field(default_factory=list)
+    timers: list[tuple[str, int, str, int, Mapping[str, Any]]] = field(default_factory=list)
+    consents: list[tuple[bool, str]] = field(default_factory=list)
+    handovers: list[str] = field(default_factory=list)
+    forget: bool = False
+    keep_days: int = 0  # how long what stays under the hash is kept, after leaving or being forgotten
+
+    def recall(self, name: str) -> dict[str, Any]:
+        """What is remembered of this person under `name`; empty when nothing."""
+        if name in self.memory:
+            return dict(self.memory[name])
+        raw = self.speaker.memory.get(name)
+        return json.loads(raw) if raw else {}
+
+    def value(self, attribute: str) -> Any:
+        """An attribute of the speaker as this message sees it."""
+        return self.changes.get(attribute, getattr(self.speaker, attribute))

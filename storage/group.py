@@ -1,0 +1,299 @@
+"""One group of inbound messages: loaded with a few set-wise reads, decided in memory, flushed with a few writes.
+
+Promises that what a message did and what it is answered become durable together or not at all, once per key. It knows
+no rule and no channel: `bot/writer.py` lets the dialogue decide between `load` and `flush`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from storage import bulk, loading, people, tables
+from storage.draft import INNER, Draft, Speaker, dumps
+from storage.incoming import Answer, Incoming
+from storage.ledger import Balance, Book, Posting, owner
+from storage.tables import instant, micros
+from storage.vault import Vault
+
+PASSIVE_LEASE = 20_000_000  # microseconds: WeChat's three tries of 5 s, and a margin
+_CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0/O, 1/I: codes are read aloud and typed
+
+
+class Elsewhere(Exception):
+    """Another node works on this key now: wait for its stored answer."""
+
+
+class KeyReused(Exception):
+    """A posting's key exists with other contents: a fault of the rule that made the key."""
+
+
+class Group:
+    """Load → begin, then accept or refuse, message by message → flush. One transaction, one use."""
+
+    def __init__(self, connection: Connection, new_id: Callable[[], int], vault: Vault) -> None:
+        self._connection = connection
+        self.new_id = new_id
+        self._vault = vault
+        self.book = Book()
+        self.known_postings: Mapping[str, Posting] = {}
+        self._tx = 0
+        self._machine_now = 0
+        self._speakers: dict[tuple[str, str, str], Speaker] = {}
+        self._rows: dict[str, list[tuple[Any, ...]]] = {}
+        self._touched: dict[int, Draft] = {}
+        self._changed: dict[int, Speaker] = {}
+        self._memory: dict[tuple[int, str], str] = {}
+        self._posted: list[tuple[Posting, int, int | None]] = []
+        self._erased: list[Draft] = []
+
+    # ---- load
+
+    def load(self, incomings: Sequence[Incoming]) -> dict[str, Answer | Elsewhere]:
+        """Lock keys, people and their state. Returns what needs no deciding: stored answers and keys held elsewhere."""
+        keys = [incoming.key for incoming in incomings]
+        elsewhere, self._tx, self._machine_now = loading.lock_keys(self._connection, keys)
+        settled: dict[str, Answer | Elsewhere] = {key: Elsewhere(key) for key in elsewhere}
+        settled.update(loading.stored_answers(self._connection, [key for key in keys if key not in elsewhere]))
+        fresh = [incoming for incoming in incomings if incoming.key not in settled]
+        self._load_speakers(fresh)
+        self._load_state()
+        return settled
+
+    def lock(self, accounts: Mapping[str, str]) -> None:
+        """Lock and load shared accounts (account → unit), in key order; those without a row start at zero."""
+        names = sorted(account for account in accounts if account not in self.book)
+        for account, *row in loading.shared_balances(self._connection, names):
+            self.book.load(account, Balance(*row))
+        for account in names:
+            self.book.open(account, accounts[account])
+
+    def _load_speakers(self, incomings: Sequence[Incoming]) -> None:
+        digests: dict[str, Incoming] = {}
+        inner: dict[int, Incoming] = {}
+        for incoming in incomings:
+            if incoming.kind in INNER:
+                inner[int(incoming.sender)] = incoming
+            else:
+                digests[self._vault.digest(incoming.channel, incoming.account, incoming.sender)] = incoming
+        found = loading.by_digest(self._connection, digests)
+        for digest, incoming in digests.items():
+            speaker = found.get(digest) or self._new_speaker(digest, incoming)
+            self._speakers[incoming.channel, incoming.account, incoming.sender] = speaker
+        known = {speaker.id: speaker for speaker in self._speakers.values()}
+        for number, speaker in loading.by_number(self._connection, list(inner)).items():
+            # The same person may speak and have a timer in one group: both see one state.
+            self._speakers["", "", str(number)] = known.get(number, speaker)
+
+    def _new_speaker(self, digest: str, incoming: Incoming) -> Speaker:
+        speaker = Speaker(
+            id=self.new_id(),
+            identity=self.new_id(),
+            channel=incoming.channel,
+            account=incoming.account,
+            address=incoming.sender,
+            language=incoming.language or "zh",
+            status="active",
+            code="".join(secrets.choice(_CODE_LETTERS) for _ in range(8)),
+            referrer=None,
+            consent=False,
+            guest=incoming.channel == "web",
+            following=True,
+            new=True,
+        )
+        person = (speaker.id, micros(incoming.at), speaker.language, "active", speaker.code, False, speaker.guest)
+        self._add("subscriber", person)
+        account = (incoming.channel, incoming.account, digest, incoming.sender)
+        self._add("identity", (speaker.identity, speaker.id, *account, True, "", 0))
+        return speaker
+
+    def _load_state(self) -> None:
+        people_by_number: dict[int, list[Speaker]] = {}
+        for speaker in self._speakers.values():
+            people_by_number.setdefault(speaker.id, []).append(speaker)
+            self.book.may_open(speaker.id)
+        numbers = [number for number, found in people_by_number.items() if not found[0].new]
+        for number, name, data in loading.memory(self._connection, numbers):
+            for speaker in people_by_number[number]:
+                speaker.memory[name] = data
+        for account, *row in loading.balances(self._connection, numbers):
+            self.book.load(account, Balance(*row))
+
+    # ---- decide
+
+    def begin(self, incoming: Incoming) -> Draft:
+        """An empty draft for this message. Raises KeyError when a timer's person is gone."""
+        inner = incoming.kind in INNER
+        name = ("", "", incoming.sender) if inner else (incoming.channel, incoming.account, incoming.sender)
+        return Draft(incoming, self._speakers[name], self.new_id(), micros(incoming.at), self.book.mark())
+
+    def refuse(self, draft: Draft) -> Draft:
+        """Throw away what the draft did; the message gets a new one, to say why."""
+        self.book.back_to(draft.mark)
+        return Draft(draft.incoming, draft.speaker, draft.text_id, draft.at, draft.mark)
+
+    def post(self, posting: Posting) -> None:
+        """Move units for the draft at hand. A key that exists with the same contents is silently done.
+
+        Raises ledger.Short at a floor and KeyReused when the key exists with other contents.
+        """
+        known = self.known_postings.get(posting.key)
+        if known is None:
+            self.book.post(posting)
+        elif replace(known, revision=posting.revision) != posting:
+            raise KeyReused(posting.key)
+
+    def post_outside(self, posting: Posting, at: int) -> None:
+        """A movement that belongs to no message, such as a block of points for this writer."""
+        self.book.post(posting)
+        self._posted.append((posting, at, None))
+
+    def history(self, subscriber: int, limit: int) -> list[dict[str, Any]]:
+        """The latest movements on a loaded person's accounts, as committed: `at`, `unit`, `amount`, `reason`."""
+        return people.history(self._connection, subscriber, limit)
+
+    def everything(self, subscriber: int) -> dict[str, Any]:
+        """All that is kept about a loaded person, as committed (see `people.export`)."""
+        return people.export(self._connection, self._vault, subscriber)
+
+    def accept(self, draft: Draft, messages: Sequence[dict[str, Any]]) -> Answer:
+        """Keep what the draft did, with its answer."""
+        incoming, speaker = draft.incoming, draft.speaker
+        inner = incoming.kind in INNER
+        said = dumps(messages) if messages else None
+        heard = None if inner or draft.forget else incoming.text or None
+        self._add("text", (draft.text_id, speaker.id, speaker.identity, draft.at, incoming.kind, heard, said))
+        self._add("inbox_key", (incoming.key, draft.text_id, self._machine_now))
+        deliveries = self._deliver(draft, len(messages), passive=not inner)
+        event = self._keep_events(draft)
+        self._posted += [(posting, draft.at, event) for posting in self.book.postings[draft.mark[1] :]]
+        for name, value in draft.memory.items():
+            speaker.memory[name] = self._memory[speaker.id, name] = dumps(value)
+        self._keep_changes(draft)
+        if inner:
+            self._add("fired", (True, int(incoming.data["timer"])))
+        else:
+            self._touched[speaker.identity] = draft
+        if draft.forget or incoming.kind == "unfollow":
+            self._erased.append(draft)
+        return Answer(speaker.id, tuple(messages), deliveries)
+
+    def _deliver(self, draft: Draft, count: int, *, passive: bool) -> tuple[int, ...]:
+        speaker = draft.speaker
+        state, lease = ("passive", self._machine_now + PASSIVE_LEASE) if passive else ("queued", None)
+        account = f"{speaker.channel}:{speaker.account}"
+        deliveries = tuple(self.new_id() for _ in range(count))
+        for part, delivery in enumerate(deliveries):
+            whom = (delivery, speaker.id, speaker.identity, account, draft.text_id, part)
+            self._add("delivery", (*whom, "reminder", 0, state, draft.at, lease, "", 0, ""))
+        return deliveries
+
+    def _keep_events(self, draft: Draft) -> int | None:
+        """Write the draft's events; returns the first one's id, which its postings name as their cause."""
+        first = None
+        for kind, actor, campaign, revision, data in draft.events:
+            event = self.new_id()
+            first = first or event
+            what = (event, self._tx, kind, draft.speaker.id, actor, campaign, revision)
+            self._add("event", (*what, draft.text_id, draft.at, dumps(data)))
+        return first
+
+    def _keep_changes(self, draft: Draft) -> None:
+        speaker, at = draft.speaker, draft.at
+        for name, value in draft.changes.items():
+            setattr(speaker, name, value)
+        if draft.changes:
+            self._changed[speaker.id] = speaker
+        for key, person, kind, due_at, data in draft.timers:
+            self._add("timer", (self.new_id(), key, person, kind, due_at, dumps(data), False))
+        for given, wording in draft.consents:
+            self._add("consent", (self.new_id(), speaker.id, given, wording, at))
+        for reason in draft.handovers:
+            self._add("handover", (self.new_id(), speaker.id, speaker.identity, reason, "waiting", at))
+
+    # ---- flush
+
+    def flush(self) -> None:
+        """Write everything, set-wise, each table in key order. The caller commits."""
+        connection = self._connection
+        for name, columns in _COLUMNS.items():
+            bulk.insert(connection, _TABLES[name], columns, sorted(self._rows.get(name, ())))
+        self._flush_people()
+        self._flush_ledger()
+        remembered = sorted((person, name, data) for (person, name), data in self._memory.items())
+        bulk.upsert(connection, _TABLES["memory"], ("subscriber", "name", "data"), remembered)
+        bulk.update(connection, _TABLES["timer"], "id", ("fired",), sorted(self._rows.get("fired", ())))
+        for draft in self._erased:
+            self._erase(draft)
+
+    def _flush_people(self) -> None:
+        changed = [
+            (speaker.language, speaker.status, speaker.referrer, speaker.consent, speaker.guest, number)
+            for number, speaker in sorted(self._changed.items())
+        ]
+        columns = ("language", "status", "referrer", "consent", "guest")
+        bulk.update(self._connection, _TABLES["subscriber"], "id", columns, changed)
+        touched = [
+            (draft.incoming.sender, True, draft.at, draft.incoming.kind, 0, None, identity)
+            for identity, draft in sorted(self._touched.items())
+        ]
+        columns = ("address", "following", "heard_at", "heard_kind", "sent_since", "parked_until")
+        bulk.update(self._connection, _TABLES["identity"], "id", columns, touched)
+
+    def _flush_ledger(self) -> None:
+        postings = [
+            (
+                self.new_id(),
+                self._tx,
+                *(p.key, p.unit, p.source, p.destination, p.amount, p.campaign, p.revision, p.reason),
+                event,
+                at,
+                p.reverses,
+            )
+            for p, at, event in self._posted
+        ]
+        columns = ("id", "tx", "key", "unit", "source", "destination", "amount", "campaign", "revision", "reason")
+        bulk.insert(self._connection, _TABLES["posting"], (*columns, "event", "at", "reverses"), postings)
+        moved, opened = [], []
+        for account, row in sorted(self.book.changed().items()):
+            if row.stored:
+                moved.append((row.amount - row.amount_before, row.held - row.held_before, account))
+            else:
+                opened.append((account, owner(account), row.unit, row.amount, row.held, row.floor))
+        balance = _TABLES["balance"]
+        bulk.update(self._connection, balance, "account", ("amount+", "held+"), moved)
+        bulk.insert(self._connection, balance, ("account", "owner", "unit", "amount", "held", "floor"), opened)
+
+    def _erase(self, draft: Draft) -> None:
+        """Leaving the account, or asking to be forgotten, takes profile and texts away in the same commit."""
+        now = instant(draft.at)
+        until = now + timedelta(days=draft.keep_days)
+        if draft.forget:
+            people.forget(self._connection, draft.speaker.id, now, until)
+        else:
+            people.park(self._connection, draft.speaker.identity, now, until)
+
+    def _add(self, name: str, row: tuple[Any, ...]) -> None:
+        self._rows.setdefault(name, []).append(row)
+
+
+_COLUMNS: dict[str, tuple[str, ...]] = {
+    name: tuple(columns.split())
+    for name, columns in {
+        "subscriber": "id created_at language status code consent guest",
+        "identity": "id subscriber channel account digest address following heard_kind sent_since",
+        "inbox_key": "key text at",
+        "text": "id subscriber identity at kind heard said",
+        "delivery": "id subscriber identity account text part kind lane state due_at lease_until lease tries reason",
+        "event": "id tx kind subscriber actor campaign revision text at data",
+        "timer": "id key subscriber kind due_at data fired",
+        "consent": "id subscriber given wording at",
+        "handover": "id subscriber identity reason state at",
+    }.items()
+}
+_TABLES = tables.metadata.tables

@@ -1,0 +1,123 @@
+"""The set-wise reads of a group: keys, stored answers, people, and what is remembered and owned.
+
+On PostgreSQL it takes each lock once, in key order, so that two nodes cannot wait for each other in a ring.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from storage import bulk
+from storage.draft import Speaker
+from storage.incoming import Answer
+from storage.ledger import Posting
+from storage.store import transaction_number
+
+
+def lock_keys(connection: Connection, keys: Iterable[str]) -> tuple[set[str], int, int]:
+    """Lock inbox keys for this transaction.
+
+    Returns the keys that another node is working on, this transaction's number, and machine time in microseconds.
+    """
+    if connection.dialect.name == "sqlite":
+        return set(), transaction_number(connection), time.time_ns() // 1000  # one writer; and the database's machine is this one
+    sql = (
+        "SELECT key, pg_try_advisory_xact_lock(hashtextextended(key, 0)), pg_current_xact_id()::text::bigint, "
+        "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM {set} AS keys(key)"
+    )
+    rows = bulk.select(connection, sql, keys)
+    return {key for key, locked, _, _ in rows if not locked}, rows[0][2], rows[0][3]
+
+
+def stored_answers(connection: Connection, keys: Iterable[str]) -> dict[str, Answer]:
+    """The answers of keys heard before. A statement of its own after the locks, so that it sees what they waited for."""
+    sql = "SELECT k.key, t.id, t.subscriber, t.said FROM inbox_key k JOIN text t ON t.id = k.text WHERE k.key IN {set}"
+    found = bulk.select(connection, sql, keys)
+    if not found:
+        return {}
+    sql = "SELECT id, text, part, state, reason FROM delivery WHERE text IN {set} ORDER BY text, part"
+    parts: dict[int, list[tuple[int, int]]] = {}
+    for delivery, text, part, state, reason in bulk.select(connection, sql, [row[1] for row in found]):
+        # What the sender took, or may have sent, is not said a second time here.
+        if state in ("passive", "queued") or (state == "sent" and reason == "passive"):
+            parts.setdefault(text, []).append((delivery, part))
+    answers = {}
+    for key, text, subscriber, said in found:
+        messages = json.loads(said) if said else []
+        left = [(delivery, messages[part]) for delivery, part in parts.get(text, ()) if part < len(messages)]
+        answers[key] = Answer(subscriber, tuple(m for _, m in left), tuple(d for d, _ in left), repeated=True)
+    return answers
+
+
+def by_digest(connection: Connection, digests: Iterable[str]) -> dict[str, Speaker]:
+    """The people behind these identities, locked, by digest."""
+    rows = bulk.select(connection, _speakers(connection, "i.digest"), digests)
+    return {row.digest: _speaker(row) for row in rows}
+
+
+def by_number(connection: Connection, subscribers: Sequence[int]) -> dict[int, Speaker]:
+    """These people, locked, each with the identity where they can be reached and were heard last."""
+    newest: dict[int, tuple[int, Speaker]] = {}
+    for row in bulk.select(connection, _speakers(connection, "s.id"), subscribers):
+        rank = (row.heard_at or 0) if row.address else -1
+        if row.id not in newest or rank > newest[row.id][0]:
+            newest[row.id] = (rank, _speaker(row))
+    return {subscriber: speaker for subscriber, (_, speaker) in newest.items()}
+
+
+def memory(connection: Connection, subscribers: Sequence[int]) -> Sequence[tuple[int, str, str]]:
+    """What mechanics remember of these people: (subscriber, name, raw JSON)."""
+    return bulk.select(connection, "SELECT subscriber, name, data FROM memory WHERE subscriber IN {set}", subscribers)
+
+
+def balances(connection: Connection, subscribers: Sequence[int]) -> Sequence[tuple[str, str, int, int, int]]:
+    """Balance rows of these people; the locks on the people cover them."""
+    sql = "SELECT account, unit, amount, held, floor FROM balance WHERE owner IN {set}"
+    return bulk.select(connection, sql, subscribers)
+
+
+def shared_balances(connection: Connection, accounts: Sequence[str]) -> Sequence[tuple[str, str, int, int, int]]:
+    """Balance rows of shared accounts, locked in key order."""
+    locking = "" if connection.dialect.name == "sqlite" else " ORDER BY account FOR UPDATE"
+    sql = f"SELECT account, unit, amount, held, floor FROM balance WHERE account IN {{set}}{locking}"
+    return bulk.select(connection, sql, accounts)
+
+
+def postings(connection: Connection, keys: Sequence[str]) -> dict[str, Posting]:
+    """Those of the keys that are posted already, with their contents."""
+    sql = (
+        "SELECT key, unit, source, destination, amount, campaign, revision, reason, reverses FROM posting "
+        "WHERE key IN {set}"
+    )
+    return {row[0]: Posting(*row) for row in bulk.select(connection, sql, keys)}
+
+
+def _speakers(connection: Connection, column: str) -> str:
+    locking = "" if connection.dialect.name == "sqlite" else " ORDER BY s.id FOR UPDATE OF s"
+    return (
+        "SELECT i.id AS identity, i.channel, i.account, i.following, i.digest, i.address, i.heard_at, s.id, s.language, "
+        "s.status, s.code, s.referrer, s.consent, s.guest FROM identity i JOIN subscriber s ON s.id = i.subscriber "
+        f"WHERE {column} IN {{set}}{locking}"
+    )
+
+
+def _speaker(row: Any) -> Speaker:
+    return Speaker(
+        id=row.id,
+        identity=row.identity,
+        channel=row.channel,
+        account=row.account,
+        address=row.address or "",
+        language=row.language,
+        status=row.status,
+        code=row.code,
+        referrer=row.referrer,
+        consent=bool(row.consent),
+        guest=bool(row.guest),
+        following=bool(row.following),
+    )
