@@ -1,0 +1,205 @@
+"""From raw TOML data to the parts of a plan, with every unknown key, wrong value and unset amount named by its path.
+
+Each top-level part is read by itself, so that one broken clause hides no fault of another. It knows no file and no
+line; callers put paths to lines.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any, Union, get_args, get_origin
+from zoneinfo import ZoneInfo
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from content.faults import Said, Severity
+from content.plan.model import CLAUSES, Plan, described
+from content.plan.terms import UNSET, Table, Written
+
+Path = tuple[str | int, ...]
+Finding = tuple[Path, Severity, Said]
+
+WORDS: dict[str, tuple[str, str]] = {
+    "string_type": ("要写成带引号的文字", "must be text in quotes"),
+    "string_too_short": ("不能为空", "must not be empty"),
+    "string_too_long": ("太长", "too long"),
+    "string_pattern_mismatch": ("写法不对：{pattern}", "not of the form {pattern}"),
+    "literal_error": ("只能是 {expected}", "must be {expected}"),
+    "tuple_type": ("要写成列表", "must be a list"),
+    "model_type": ("要写成一张表", "must be a table"),
+    "model_attributes_type": ("要写成一张表", "must be a table"),
+    "dict_type": ("要按语言写，例如 .zh = …", "must be written by language, e.g. .zh = …"),
+    "too_short": ("至少 {min_length} 项", "needs at least {min_length}"),
+}
+
+
+def keys_of(table: type[Table]) -> dict[str, FieldInfo]:
+    """The keys a table may have, as written in the file."""
+    return {field.alias or name: field for name, field in table.model_fields.items()}
+
+
+def inner(annotation: Any) -> tuple[type[Table] | None, bool]:
+    """The table that a key holds, and whether it holds a list of them; (None, …) when it is a plain value."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return inner(next(arg for arg in get_args(annotation) if arg is not type(None)))
+    if get_origin(annotation) is tuple:
+        return inner(get_args(annotation)[0])[0], True
+    if isinstance(annotation, type) and issubclass(annotation, Table):
+        return annotation, False
+    return None, False
+
+
+def dotted(path: Path) -> str:
+    """`social.pushes[2].text`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text
+
+
+@cache
+def _adapters() -> dict[str, TypeAdapter[Any]]:
+    def adapter(field: FieldInfo) -> TypeAdapter[Any]:
+        form: Any = Annotated[(field.annotation, *field.metadata, None)]
+        return TypeAdapter(form)
+
+    return {key: adapter(field) for key, field in keys_of(Plan).items()}
+
+
+def context_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What values need to know of the plan around them: zone, currency, languages; sane ones where those are wrong."""
+    languages, currency = data.get("languages"), data.get("currency")
+    try:
+        zone = ZoneInfo(data.get("zone", "UTC"))
+    except (KeyError, ValueError, TypeError, OSError):
+        zone = ZoneInfo("UTC")
+    return {
+        "zone": zone,
+        "currency": currency if isinstance(currency, str) and currency else "CNY",
+        "languages": [one for one in languages if isinstance(one, str)] if isinstance(languages, list) else [],
+    }
+
+
+def parts_of(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
+    """Every readable top-level part by its key, and what is wrong with the others."""
+    context, adapters = context_of(data), _adapters()
+    parts: dict[str, Any] = {}
+    wrong: list[Finding] = [_unknown((key,)) for key in data if key not in adapters]
+    for key, field in keys_of(Plan).items():
+        if key not in data:
+            if field.is_required():
+                wrong.append(_missing((key,), field))
+            continue
+        try:
+            parts[key] = adapters[key].validate_python(data[key], context=context)
+        except ValidationError as error:
+            wrong += [_finding(key, detail) for detail in error.errors(include_url=False)]
+    return parts, wrong
+
+
+def _finding(key: str, detail: ErrorDetails) -> Finding:
+    path: Path = (key, *detail["loc"])
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "plan":
+        return (*path, context["below"]) if context["below"] else path, "fault", context["said"]
+    if kind == "missing":
+        return _missing(path, _field_at(path))
+    if kind == "extra_forbidden":
+        return _unknown(path)
+    field = _field_at(path)
+    hint = next((f'"{mark.example}"' for mark in field.metadata if isinstance(mark, Written)), "") if field else ""
+    zh, en = WORDS.get(kind, ("看不懂 {input!r}", "cannot read this: {message}"))
+    words = {**context, "input": detail["input"], "message": detail["msg"]}
+    return path, "fault", Said(zh.format(**words), en.format(**words), hint and f"写成 {hint}", hint and f"e.g. {hint}")
+
+
+def _missing(path: Path, field: FieldInfo | None) -> Finding:
+    names = described(field) if field else {}
+    zh, en = names.get("zh", path[-1]), names.get("en", path[-1])
+    return path, "fault", Said(f"缺少：{zh}", f"missing: {en}", f"加上 {path[-1]} = …", f"add `{path[-1]} = …`")
+
+
+def _unknown(path: Path) -> Finding:
+    table = _table_at(path[:-1])
+    near = difflib.get_close_matches(str(path[-1]), keys_of(table) if table else (), n=1, cutoff=0.5)
+    zh, en = (
+        (f"是不是 {near[0]}？", f"did you mean `{near[0]}`?")
+        if near
+        else ("删掉，或核对拼写", "remove it, or check its spelling")
+    )
+    return path, "fault", Said("没有这个键", "unknown key", zh, en)
+
+
+def _table_at(path: Path) -> type[Table] | None:
+    table: type[Table] | None = Plan
+    for step in path:
+        if isinstance(step, str) and table:
+            field = keys_of(table).get(step)
+            table = inner(field.annotation)[0] if field else None
+    return table
+
+
+def _field_at(path: Path) -> FieldInfo | None:
+    named = [index for index, step in enumerate(path) if isinstance(step, str)]
+    table = _table_at(path[: named[-1]])
+    return keys_of(table).get(str(path[named[-1]])) if table else None
+
+
+def unset_in(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Every clause that is absent (and not left out on purpose) and every amount left open."""
+    without = data.get("without")
+    left_out = set(map(str, without)) if isinstance(without, list) else set()
+    for name, (zh, en) in CLAUSES.items():
+        holder, _, last = name.rpartition(".")
+        table = data.get(holder) if holder else data
+        if not isinstance(table, Mapping) or last in table or name in left_out:
+            continue
+        if not holder and keys_of(Plan)[name].is_required():
+            continue
+        yield (
+            tuple(name.split(".")),
+            "unset",
+            Said(
+                f"方案里没有 [{name}]（{zh}），这一条不执行",
+                f"the plan has no [{name}] ({en}): this clause is off",
+                f'写上 [{name}]，或 without = ["{name}"]',
+                f'write [{name}], or without = ["{name}"]',
+            ),
+        )
+    yield from _unset_amounts(Plan, data, ())
+
+
+def _is_open(value: Any) -> bool:
+    return value == UNSET or (isinstance(value, Mapping) and all(one == UNSET for one in value.values()))
+
+
+def _unset_amounts(table: type[Table], data: Mapping[str, Any], path: Path) -> Iterator[Finding]:
+    for key, field in keys_of(table).items():
+        here, names = (*path, key), described(field)
+        if names.get("amount"):
+            if key not in data or _is_open(data[key]):
+                yield here, "unset", _unset_words(field, names)
+            continue
+        below, many = inner(field.annotation)
+        if below is None or key not in data:
+            continue
+        for index, item in enumerate(data[key]) if many and isinstance(data[key], list) else [(None, data[key])]:
+            if isinstance(item, Mapping):
+                yield from _unset_amounts(below, item, here if index is None else (*here, index))
+
+
+def _unset_words(field: FieldInfo, names: Mapping[str, Any]) -> Said:
+    mark = next((mark for mark in field.metadata if isinstance(mark, Written)), None)
+    example = mark.example if mark else ""
+    shown = example if example.isdigit() or example.startswith("{") else f'"{example}"'
+    return Said(
+        f"未填：{names['zh']}；所在条款暂不执行",
+        f"unset: {names['en']}; its clause is off until then",
+        f"填上，例如 {shown}",
+        f"fill it in, e.g. {shown}",
+    )
