@@ -81,7 +81,7 @@ class WeChat:
         await self.api.close()
 
     async def send(self, parcel: Parcel) -> Outcome:
-        """Send by the customer-service API, piece by piece, going on where an earlier try or the passive reply ended."""
+        """Send by the customer-service API, piece by piece, from where an earlier try or the passive reply ended."""
         if not await self.abilities.has(CUSTOMER_SERVICE):
             return Outcome("refused", "no_capability")
         parts = pieces(parcel.message, pictures=await self.abilities.has(MEDIA))

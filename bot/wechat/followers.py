@@ -36,7 +36,7 @@ class Follower:
 
 
 async def iter_followers(api: Api, after: str = "") -> AsyncIterator[Page]:
-    """All followers, page by page, beginning after the person `after` (to go on where an import broke off). Raises Fault."""
+    """All followers, page by page, from after the person `after`, where an import broke off. Raises Fault."""
     while True:
         answer = await api.wechat.user.get_followers(after or None)
         openids = tuple(answer.get("data", {}).get("openid", ()))

@@ -40,7 +40,7 @@ async def publish_menu(api: Api, plan_menu: Sequence[Button], confirm: Confirm) 
 
 
 async def current_menu(api: Api) -> list[dict[str, Any]]:
-    """The buttons of the menu now set through the API, in the platform's form; empty when there is none. Raises Fault."""
+    """The menu now set through the API, in the platform's form; empty when there is none. Raises Fault."""
     try:
         answer = await api.wechat.menu.get()
     except Fault as fault:

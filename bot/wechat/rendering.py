@@ -57,7 +57,7 @@ def _line(number: int, choice: dict[str, Any]) -> str:
 
 
 def split(text: str, limit: int = TEXT_BYTES) -> list[str]:
-    """`text` in parts of at most `limit` UTF-8 bytes, cut at a line's end where there is one, never inside a character."""
+    """`text` in parts of at most `limit` UTF-8 bytes, cut at a line's end if there is one, else between characters."""
     parts = []
     rest = text
     while len(raw := rest.encode()) > limit:

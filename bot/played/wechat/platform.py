@@ -204,7 +204,7 @@ class PlayedWeChat:
         return self.opened(answer)
 
     async def push(self, xml: str) -> bytes | None:
-        """Deliver as the platform does, up to three more times when nothing came in time. None when nothing ever did."""
+        """Deliver as the platform does, up to three more times without an answer in time; None when none ever came."""
         for _ in range(1 + _RETRIES):
             try:
                 return await self.deliver(xml)
