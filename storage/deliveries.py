@@ -1,0 +1,336 @@
+"""Every delivery from queued to its end: claimed with a lease, sending in a commit just before the request, then final.
+
+Promises that one row is in one hand at a time, that a person's messages leave in order, and that what may have been
+sent is repeated only as its class allows. Every instant is in stored microseconds; `at` and `now` are campaign time,
+`machine_now` and leases are the database's. Knows no channel.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+from storage import bulk, tables
+
+MAX_TRIES: Final = 5
+RESENT: Final = "resent"  # the reason of a row that may have been sent before: it is repeated once, and not again
+
+_SECOND = 1_000_000
+_LONGEST_BACKOFF = 300
+_OPEN = "state IN ('queued', 'passive', 'claimed', 'sending')"
+_LEASED = "state IN ('passive', 'claimed', 'sending')"
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One row in our hands. `message` is empty when the text was erased; `needs_consent` says that it is a push."""
+
+    id: int
+    lease: str
+    account: str  # channel:account
+    subscriber: int
+    identity: int
+    address: str
+    message: dict[str, Any]
+    kind: str  # reminder | transactional | keyed
+    needs_consent: bool
+    heard_at: int | None
+    heard_kind: str
+    sent_since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one request ended: `sent`, `refused`, `failed`, `doubtful`, or `retry` / `slow` after `wait` seconds."""
+
+    id: int
+    lease: str
+    state: str
+    reason: str = ""
+    wait: float = 0.0
+
+
+# ---- the passive answer
+
+
+def settle(connection: Connection, ids: Iterable[int], at: int) -> None:
+    """These answers were written to the socket: sent, unless the sender took them meanwhile."""
+    bulk.select(
+        connection,
+        "WITH chosen(id) AS {set} UPDATE delivery SET state = 'sent', reason = 'passive', ended_at = ?, lease = '', "
+        "lease_until = NULL WHERE id IN (SELECT id FROM chosen) AND state IN ('passive', 'queued') RETURNING id",
+        ids,
+        at,
+    )
+
+
+def release(connection: Connection, ids: Iterable[int]) -> None:
+    """These answers cannot leave on the socket: the sender, or the person's next fetch, takes them."""
+    bulk.select(
+        connection,
+        "UPDATE delivery SET state = 'queued', lease = '', lease_until = NULL WHERE id IN {set} AND state = 'passive' "
+        "RETURNING id",
+        ids,
+    )
+
+
+# ---- the sender
+
+
+def claim(
+    connection: Connection, account: str, now: int, machine_now: int, lease: str, limit: int, lease_seconds: float
+) -> list[Claimed]:
+    """Take up to `limit` due rows of a channel account, replies before pushes, oldest first.
+
+    Of each person only the oldest open row of the lane is taken, so the next waits until it ended; a push also waits
+    for that person's replies. `lease` names this claim and no other, for it is what later steps are conditional on.
+    """
+    locking = "" if connection.dialect.name == "sqlite" else " FOR UPDATE OF d SKIP LOCKED"
+    # OFFSET 0 keeps PostgreSQL from joining all open rows at once: the few oldest are asked one by one.
+    rows = connection.execute(
+        text(
+            "SELECT d.id, d.account, d.subscriber, d.identity, i.address, t.said, d.part, d.kind, d.lane, i.heard_at, "
+            "i.heard_kind, i.sent_since "
+            "FROM delivery d JOIN identity i ON i.id = d.identity JOIN text t ON t.id = d.text "
+            f"WHERE d.account = :account AND d.state = 'queued' AND d.{_OPEN} AND d.due_at <= :now "
+            "AND (d.lease_until IS NULL OR d.lease_until <= :machine_now) "
+            "AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.subscriber = d.subscriber AND e.identity = d.identity "
+            f"AND e.{_OPEN} AND e.id <> d.id AND (e.state IN ('claimed', 'sending') OR e.lane < d.lane "
+            "OR (e.lane = d.lane AND (e.due_at, e.id) < (d.due_at, d.id))) LIMIT 1 OFFSET 0) "
+            f"ORDER BY d.lane, d.due_at, d.id LIMIT :limit{locking}"
+        ),
+        {"account": account, "now": now, "machine_now": machine_now, "limit": limit},
+    ).all()
+    until = machine_now + int(lease_seconds * _SECOND)
+    taken = [("claimed", lease, until, row.id) for row in rows]
+    bulk.update(connection, _TABLE, "id", ("state", "lease", "lease_until"), taken)
+    return [_claimed(row, lease) for row in rows]
+
+
+def unclaim(connection: Connection, ids: Iterable[int], lease: str) -> None:
+    """Give back rows that were claimed under this lease and not begun."""
+    bulk.select(
+        connection,
+        "UPDATE delivery SET state = 'queued', lease = '', lease_until = NULL WHERE id IN {set} AND lease = ? "
+        "AND state = 'claimed' RETURNING id",
+        ids,
+        lease,
+    )
+
+
+def begin_sending(
+    connection: Connection, ids: Sequence[int], lease: str, machine_now: int, at: int, lease_seconds: float
+) -> set[int]:
+    """The last look before the requests start; commit, then send exactly the ids returned.
+
+    Who left, was erased or takes no more pushes is refused here. Rows whose lease ran out or passed to another hand
+    are left alone.
+    """
+    _refuse_unlawful(connection, ids, lease, at)
+    begun = bulk.select(
+        connection,
+        "WITH chosen(id) AS {set} UPDATE delivery SET state = 'sending', lease_until = ? "
+        "WHERE id IN (SELECT id FROM chosen) AND lease = ? AND state = 'claimed' AND lease_until > ? RETURNING id",
+        ids,
+        machine_now + int(lease_seconds * _SECOND),
+        lease,
+        machine_now,
+    )
+    return {row.id for row in begun}
+
+
+def finish(connection: Connection, results: Iterable[Ended], machine_now: int, at: int) -> set[int]:
+    """Write how requests ended; returns the ids that ended for good or wait for another try.
+
+    A result counts only while the row still carries its lease: also after the lease ran out, as long as nobody else
+    took the row, for late truth is better than doubt. A retry comes after its wait or a growing back-off, whichever is
+    longer, and at the MAX_TRIES-th the row has failed. `slow` is no fault of the message and is not counted.
+    """
+    by_id = {result.id: result for result in results}
+    locking = "" if connection.dialect.name == "sqlite" else " ORDER BY id FOR UPDATE"
+    rows = bulk.select(
+        connection,
+        "SELECT id, identity, kind, lease, tries, reason FROM delivery WHERE id IN {set} "
+        f"AND state IN ('sending', 'queued', 'doubtful'){locking}",
+        by_id,
+    )
+    ours = sorted((row for row in rows if row.lease == by_id[row.id].lease), key=lambda row: row.id)
+    changed = [_ended(row, by_id[row.id], machine_now, at) for row in ours]
+    bulk.update(connection, _TABLE, "id", ("state", "reason", "lease", "lease_until", "tries", "ended_at"), changed)
+    counts: dict[int, int] = {}
+    for row in ours:
+        if by_id[row.id].state == "sent":
+            counts[row.identity] = counts.get(row.identity, 0) + 1
+    identities = [(count, identity) for identity, count in sorted(counts.items())]
+    bulk.update(connection, tables.metadata.tables["identity"], "id", ("sent_since+",), identities)
+    return {row.id for row in ours}
+
+
+def reap(connection: Connection, machine_now: int) -> dict[str, int]:
+    """Take rows out of hands whose lease ran out; returns how many came from or ended in which state.
+
+    Passive and claimed rows were certainly not sent by the sender and are queued again. Those that were being sent are
+    in doubt: a reminder is repeated once, a keyed one goes again since its platform knows the key, and what is
+    transactional ends doubtful, for a human to settle.
+    """
+    locking = "" if connection.dialect.name == "sqlite" else " ORDER BY id FOR UPDATE SKIP LOCKED"
+    rows = connection.execute(
+        text(
+            f"SELECT id, state, kind, lease, tries, reason FROM delivery WHERE {_LEASED} AND {_OPEN} "
+            f"AND lease_until <= :now{locking}"
+        ),
+        {"now": machine_now},
+    ).all()
+    changed, counts = [], {"passive": 0, "claimed": 0, "sending": 0, "doubtful": 0}
+    for row in rows:
+        counts[row.state] += 1
+        if row.state != "sending":
+            changed.append(("queued", row.reason, "", row.tries, row.id))
+            continue
+        state, reason = _doubt(row.kind, row.tries, row.reason, "lease_ended")
+        counts["doubtful"] += state == "doubtful"
+        # The lease stays written: should its holder come back before anybody took the row, its word still counts.
+        changed.append((state, reason, row.lease, row.tries + 1, row.id))
+    timed = [(state, reason, lease, None, tries, number) for state, reason, lease, tries, number in changed]
+    bulk.update(connection, _TABLE, "id", ("state", "reason", "lease", "lease_until", "tries"), timed)
+    return counts
+
+
+# ---- channels whose people fetch
+
+
+def waiting(connection: Connection, identity: int, limit: int) -> list[tuple[int, dict[str, Any]]]:
+    """Hand out what is queued for a person who fetches: delivery id and message tree, oldest first.
+
+    Writes: the rows remember the last id of what was handed out together, which `fetched` names. Without that,
+    a row that came in between with a smaller id would count as fetched and be lost.
+    """
+    rows = connection.execute(
+        text(
+            "SELECT d.id, t.said, d.part FROM identity i JOIN delivery d ON d.subscriber = i.subscriber "
+            "AND d.identity = i.id JOIN text t ON t.id = d.text "
+            "WHERE i.id = :identity AND d.state = 'queued' ORDER BY d.due_at, d.id LIMIT :limit"
+        ),
+        {"identity": identity, "limit": limit},
+    ).all()
+    if rows:
+        mark = _mark(rows[-1].id)
+        bulk.update(connection, _TABLE, "id", ("lease",), sorted((mark, row.id) for row in rows))
+    return [(row.id, _message(row.said, row.part)) for row in rows]
+
+
+def fetched(connection: Connection, identity: int, last: int, at: int) -> int:
+    """The batch whose last delivery is `last` arrived: sent. Returns how many rows that was."""
+    ended = connection.execute(
+        text(
+            "UPDATE delivery SET state = 'sent', reason = 'fetched', lease = '', ended_at = :at WHERE state = 'queued' "
+            "AND identity = :identity AND lease = :mark "
+            "AND subscriber = (SELECT subscriber FROM identity WHERE id = :identity)"
+        ),
+        {"identity": identity, "mark": _mark(last), "at": at},
+    )
+    return ended.rowcount
+
+
+def identities_waiting(connection: Connection, identities: Iterable[int]) -> list[int]:
+    """Those of the identities for whom something is queued."""
+    rows = bulk.select(
+        connection,
+        "SELECT DISTINCT d.identity FROM identity i JOIN delivery d ON d.subscriber = i.subscriber "
+        "AND d.identity = i.id WHERE i.id IN {set} AND d.state = 'queued'",
+        identities,
+    )
+    return [row.identity for row in rows]
+
+
+# ---- for metrics and doctor
+
+
+def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many rows are not at their end, by channel account and state."""
+    rows = connection.execute(
+        text(f"SELECT account, state, COUNT(*) AS rows FROM delivery WHERE {_OPEN} GROUP BY account, state")
+    )
+    return {(account, state): count for account, state, count in rows}
+
+
+_TABLE = tables.metadata.tables["delivery"]
+
+
+def _refuse_unlawful(connection: Connection, ids: Sequence[int], lease: str, at: int) -> None:
+    # FOR SHARE: a person who is leaving right now is waited for, so that no push begins after their wish is durable.
+    locking = "" if connection.dialect.name == "sqlite" else " ORDER BY s.id FOR SHARE OF s"
+    rows = bulk.select(
+        connection,
+        "SELECT d.id, d.lane, s.consent, i.address, i.following, t.said IS NULL AS erased FROM delivery d "
+        "JOIN subscriber s ON s.id = d.subscriber JOIN identity i ON i.id = d.identity JOIN text t ON t.id = d.text "
+        f"WHERE d.id IN {{set}} AND d.lease = ? AND d.state = 'claimed'{locking}",
+        ids,
+        lease,
+    )
+    refused = []
+    for row in rows:
+        if row.erased or not row.address:
+            refused.append(("refused", "erased", "", None, at, row.id))
+        elif not row.following:
+            refused.append(("refused", "not_following", "", None, at, row.id))
+        elif row.lane and not row.consent:
+            refused.append(("refused", "no_consent", "", None, at, row.id))
+    bulk.update(connection, _TABLE, "id", ("state", "reason", "lease", "lease_until", "ended_at"), refused)
+
+
+def _ended(row: Any, result: Ended, machine_now: int, at: int) -> tuple[Any, ...]:
+    """The row of an update: state, reason, lease, lease_until, tries, ended_at, id."""
+    state, reason, tries, wait = result.state, result.reason, row.tries, result.wait
+    if state == "doubtful":
+        state, reason = _doubt(row.kind, row.tries, row.reason, result.reason)
+        tries += 1
+    elif state == "retry":
+        tries += 1
+        state = "failed" if tries >= MAX_TRIES else "queued"
+        wait = max(wait, min(2**tries, _LONGEST_BACKOFF))
+    elif state == "slow":
+        state = "queued"
+    if state != "queued":
+        return (state, reason or (RESENT if row.reason == RESENT else ""), "", None, tries, at, row.id)
+    kept = RESENT if row.reason == RESENT else reason
+    return (state, kept, "", machine_now + int(wait * _SECOND), tries, None, row.id)
+
+
+def _doubt(kind: str, tries: int, before: str, reason: str) -> tuple[str, str]:
+    """State and reason of a row that may have been sent."""
+    if kind == "reminder" and before != RESENT:
+        return "queued", RESENT
+    if kind == "keyed" and tries + 1 < MAX_TRIES:
+        return "queued", reason
+    return "doubtful", reason
+
+
+def _claimed(row: Any, lease: str) -> Claimed:
+    return Claimed(
+        id=row.id,
+        lease=lease,
+        account=row.account,
+        subscriber=row.subscriber,
+        identity=row.identity,
+        address=row.address or "",
+        message=_message(row.said, row.part),
+        kind=row.kind,
+        needs_consent=row.lane > 0,
+        heard_at=row.heard_at,
+        heard_kind=row.heard_kind,
+        sent_since=row.sent_since,
+    )
+
+
+def _message(said: str | None, part: int) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(said)[part] if said else {}
+    return message
+
+
+def _mark(last: int) -> str:
+    return f"fetch:{last}"
