@@ -157,7 +157,7 @@ class Api:
 def _client(api: Api) -> WeChatClient:
     from wechatpy.client import WeChatClient
 
-    class Client(WeChatClient):  # type: ignore[misc]
+    class Client(WeChatClient):
         async def _request(self, method: str, url_or_endpoint: str, **request: Any) -> Any:
             process = request.pop("result_processor", None)
             answer = await api.ask(method, url_or_endpoint, **request)

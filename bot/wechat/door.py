@@ -4,7 +4,8 @@ Promises a short 4xx to anything malformed, forged, stale or oversized, with not
 committed in time, so that WeChat comes again; and that `success` is never said before a commit covers the message.
 
 A request whose signed time is more than 300 s off is refused before the store is asked, replays included: WeChat's own
-retries all come within 20 s, so they are never stale and get the stored answer by their key.
+retries all come within 20 s, so they are never stale and get the stored answer by their key. An answer that its caller
+did not wait for stays where it is for such a retry, because an account without customer service has no other way.
 """
 
 from __future__ import annotations
@@ -77,8 +78,7 @@ class Door:
         began = time.monotonic()
         answer = await self._service.hear(heard)
         if time.monotonic() - began > _LOOK_AFTER_SECONDS and await _hung_up(receive):
-            self._release(answer.deliveries)
-            return
+            return  # the same message comes again within seconds and fetches the stored answer; else the lease ends
         await self._answer(fields, heard, answer, send)
 
     def _open(self, query: Query, body: bytes) -> Fields:
@@ -111,8 +111,7 @@ class Door:
         try:
             await _write(send, 200, self._close(reply) if reply else b"success", b"text/xml; charset=utf-8")
         except OSError:
-            self._release(answer.deliveries)
-            return
+            return  # as above: the caller is gone
         if carried:
             self._service.settled(answer.deliveries[:carried])
         if carried < len(answer.deliveries):

@@ -156,13 +156,13 @@ def _send(world: PlayedWeChat, request: Request) -> dict[str, Any]:
         raise Code(40003)
     kind = body.get("msgtype")
     if kind == "text":
-        content = (body.get("text") or {}).get("content")
+        content = str((body.get("text") or {}).get("content") or "")
         if not content:
             raise Code(44004)
         if len(content.encode()) > 2048:
             raise Code(45002)
     elif kind == "image":
-        content = (body.get("image") or {}).get("media_id")
+        content = str((body.get("image") or {}).get("media_id") or "")
         if not live_media(world, content):
             raise Code(40007)
     else:
