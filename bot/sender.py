@@ -1,0 +1,206 @@
+"""Takes what waits in the delivery table to its channel: claim, rate, a commit, the request, its end.
+
+Promises that no request starts before the row says so, that all nodes together obey one rate and one pause per channel
+account, and that a fault of one message or account harms no other. It knows no platform and no rule.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+from bot.channels import Channel, Outcome, Parcel
+from storage import deliveries, rates
+from storage.deliveries import Claimed, Ended
+from storage.store import machine_now
+from storage.tables import instant, micros
+
+PER_SECOND = 20.0  # where the settings say nothing
+SEND_SECONDS = 40.0  # a request that takes longer is given up, in doubt
+_CLAIM_SECONDS = 15.0  # from claim to begin, which follow at once
+_SENDING_SECONDS = 60.0  # more than SEND_SECONDS and the commit after it
+_IN_FLIGHT = 64  # per channel account and node
+_STOP_SECONDS = 8.0  # SIGTERM leaves ten
+_LINGER_SECONDS = 0.05
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
+_SECOND = 1_000_000
+
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+
+class Run(Protocol):
+    """Executes a job in a transaction of its own in the process's writer."""
+
+    def __call__(self, job: Callable[[Any], T], /) -> Awaitable[T]:
+        """What the job returned, once it is committed; raises what it raised."""
+        ...
+
+
+class Sender:
+    """One per process; all its methods belong to the event loop.
+
+    `ended` counts results by (channel account, state) and `alarms` what staff should look at, by channel account.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        channels: Iterable[Channel],
+        now: Callable[[], datetime],
+        holder: str,
+        per_second: Mapping[str, float] | None = None,
+    ) -> None:
+        """`holder` must be unique to this process; `per_second` is by `channel:account`, PER_SECOND where missing.
+
+        Channels whose people fetch are left alone.
+        """
+        self._run, self._now, self._holder = run, now, holder
+        self._channels = {f"{channel.name}:{channel.account}": channel for channel in channels if not channel.pulls()}
+        self._per_second = {account: (per_second or {}).get(account, PER_SECOND) for account in self._channels}
+        self._flying: dict[asyncio.Task[Outcome], Claimed] = {}
+        self._landed: list[tuple[Claimed, Outcome]] = []
+        self._claims = 0
+        self._busy = asyncio.Lock()
+        self._woken = asyncio.Event()
+        self._closing = False
+        self.ended: Counter[tuple[str, str]] = Counter()
+        self.alarms: Counter[str] = Counter()
+
+    def wake(self) -> None:
+        """Something was queued or released: look sooner."""
+        self._woken.set()
+
+    async def loop(self) -> None:
+        """Step until `close`, resting while there is nothing to do. Survives a database that is away."""
+        rest = _SHORTEST_PAUSE
+        while not self._closing:
+            moved = 0
+            try:
+                moved = await self.step(self._now())
+            except Exception as fault:
+                _log.warning("sender_step_failed", fault=type(fault).__name__)
+            rest = _SHORTEST_PAUSE if moved else min(2 * rest, _LONGEST_PAUSE)
+            if not moved:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), rest)
+                    rest = _SHORTEST_PAUSE  # what was released is committed a moment later: keep looking
+            self._woken.clear()
+
+    async def step(self, now: datetime) -> int:
+        """Write the ends of finished requests and begin new ones; returns how many ended, began or are on their way.
+
+        Does not wait for requests, but for a moment when there is nothing else to do. 0 means that nothing is due, or
+        that rate or pause forbid it now.
+        """
+        async with self._busy:
+            if self._closing:
+                return 0
+            moved = await self._land(now)
+            moved += await self._take_off(now)
+            if not moved and self._flying:
+                await asyncio.wait(self._flying, timeout=_LINGER_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                await self._land(now)
+                return 1
+            return moved
+
+    async def close(self) -> None:
+        """Begin nothing more, let requests end, and write how. What does not end in time is in doubt."""
+        self._closing = True
+        self._woken.set()
+        async with self._busy:
+            if self._flying:
+                _, late = await asyncio.wait(self._flying, timeout=_STOP_SECONDS)
+                for task in late:
+                    task.cancel()
+                if late:
+                    await asyncio.wait(late)
+            await self._land(self._now())
+
+    # ---- beginning
+
+    async def _take_off(self, now: datetime) -> int:
+        flying = Counter(claimed.account for claimed in self._flying.values())
+        free = {account: _IN_FLIGHT - flying[account] for account in self._channels}
+        self._claims += 1
+        lease = f"{self._holder}/{self._claims}"  # one of its own: an earlier claim's late result must not end this one
+        claimed = await self._run(lambda connection: self._claim(connection, free, micros(now), lease))
+        if not claimed:
+            return 0
+        if self._closing:
+            await self._run(lambda connection: deliveries.unclaim(connection, [row.id for row in claimed], lease))
+            return 0
+        begun = await self._run(lambda connection: self._begin(connection, claimed, micros(now), lease))
+        for row in claimed:
+            if row.id in begun:
+                self._flying[asyncio.create_task(self._send(row))] = row
+        return len(claimed)
+
+    def _claim(self, connection: Any, free: Mapping[str, int], now: int, lease: str) -> list[Claimed]:
+        machine, claimed = machine_now(connection), []
+        for account, places in free.items():
+            room = min(places, rates.room(connection, account, self._per_second[account], machine))
+            if room > 0:
+                claimed += deliveries.claim(connection, account, now, machine, lease, room, _CLAIM_SECONDS)
+        return claimed
+
+    def _begin(self, connection: Any, claimed: Sequence[Claimed], at: int, lease: str) -> set[int]:
+        by_account: dict[str, list[int]] = {}
+        for row in claimed:
+            by_account.setdefault(row.account, []).append(row.id)
+        begun: set[int] = set()
+        for account, ids in sorted(by_account.items()):
+            machine = machine_now(connection)
+            granted = rates.take(connection, account, self._per_second[account], len(ids), machine)
+            begun |= deliveries.begin_sending(connection, ids[:granted], lease, machine, at, _SENDING_SECONDS)
+            deliveries.unclaim(connection, ids[granted:], lease)
+        return begun
+
+    async def _send(self, row: Claimed) -> Outcome:
+        heard_at = None if row.heard_at is None else instant(row.heard_at)
+        parcel = Parcel(row.id, row.address, row.message, heard_at, row.heard_kind, row.sent_since)
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                return await self._channels[row.account].send(parcel)
+        except TimeoutError:
+            return Outcome("doubtful", "no_answer")
+        except Exception as broken:
+            # The type alone: a vendor's message may hold an address with the token in it.
+            self._alarm("send_broke", row.account, delivery=row.id, fault=type(broken).__name__)
+            return Outcome("doubtful", "channel_broke")
+
+    # ---- ending
+
+    async def _land(self, now: datetime) -> int:
+        """Write the ends of all requests that are done. They are kept for the next time when the database is away."""
+        for task in [task for task in self._flying if task.done()]:
+            outcome = Outcome("doubtful", "stopped") if task.cancelled() else task.result()
+            row = self._flying.pop(task)
+            self._landed.append((row, outcome))
+            if outcome.state == "slow":
+                self._alarm("account_paused", row.account, reason=outcome.reason, seconds=outcome.wait)
+        landed = list(self._landed)
+        if landed:
+            await self._run(lambda connection: _finish(connection, landed, micros(now)))
+            del self._landed[: len(landed)]
+            self.ended.update((row.account, outcome.state) for row, outcome in landed)
+        return len(landed)
+
+    def _alarm(self, event: str, account: str, **more: Any) -> None:
+        self.alarms[account] += 1
+        _log.warning(event, account=account, **more)
+
+
+def _finish(connection: Any, landed: Sequence[tuple[Claimed, Outcome]], at: int) -> None:
+    machine = machine_now(connection)
+    results = [Ended(row.id, row.lease, outcome.state, outcome.reason, outcome.wait) for row, outcome in landed]
+    deliveries.finish(connection, results, machine, at)
+    for row, outcome in landed:
+        if outcome.state == "slow":
+            rates.pause(connection, row.account, machine + int(max(outcome.wait, 1.0) * _SECOND))
