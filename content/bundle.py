@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from content import toml
+from content import phrases, toml
 from content.faults import Fault, PlanFaults, Said, Severity
 from content.plan import lawful, reading, rules
 from content.plan.model import Plan
@@ -127,6 +127,9 @@ class Bundle:
         if PLAN in documents:
             found += _placed(documents[PLAN], list(self._findings(documents[PLAN], runs)))
         for name, document in documents.items():
+            if name.startswith("phrases/"):
+                wrong = phrases.faults(name, document.data)
+                found += _placed(document, [(tuple(key.split(".")), "fault", Said(zh, en)) for key, zh, en in wrong])
             if not name.startswith("faq/"):
                 found += _placed(document, list(lawful.wording(document.data)))
         return sorted(set(found), key=lambda one: (one.file != PLAN, one.file, one.line, ORDER[one.severity], one.key))

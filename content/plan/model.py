@@ -28,7 +28,7 @@ from content.plan.running import (
     StressTest,
     Training,
 )
-from content.plan.terms import Id, Moment, Table, refuse, term
+from content.plan.terms import CURRENCY, Id, Moment, Table, refuse, term
 from content.plan.texts import Name
 from content.plan.worth import Budget, Evaluation, Goals, Indicators
 
@@ -76,7 +76,7 @@ def _zone(value: Any) -> ZoneInfo:
 
 
 def _currency(value: Any) -> Any:
-    if not (isinstance(value, str) and len(value) == 3 and value.isascii() and value.isupper()):
+    if not (isinstance(value, str) and CURRENCY.fullmatch(value)):
         raise refuse(f"不是货币代码：{value!r}", f"not a currency code: {value!r}", '例如 "CNY"', 'e.g. "CNY"')
     return value
 

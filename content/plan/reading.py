@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 from content.faults import Said, Severity
 from content.plan.model import CLAUSES, Plan, described
-from content.plan.terms import UNSET, Table, Written
+from content.plan.terms import CURRENCY, UNSET, Table, Written, in_english
 
 Path = tuple[str | int, ...]
 Finding = tuple[Path, Severity, Said]
@@ -71,6 +71,13 @@ def _adapters() -> dict[str, TypeAdapter[Any]]:
     return {key: adapter(field) for key, field in keys_of(Plan).items()}
 
 
+def written(data: Mapping[str, Any], clause: str) -> bool | None:
+    """Whether a clause stands in the file; None when the clause that would hold it does not."""
+    holder, _, last = clause.rpartition(".")
+    table = data.get(holder) if holder else data
+    return last in table if isinstance(table, Mapping) else None
+
+
 def context_of(data: Mapping[str, Any]) -> dict[str, Any]:
     """What values need to know of the plan around them: zone, currency, languages; sane ones where those are wrong."""
     languages, currency = data.get("languages"), data.get("currency")
@@ -80,7 +87,7 @@ def context_of(data: Mapping[str, Any]) -> dict[str, Any]:
         zone = ZoneInfo("UTC")
     return {
         "zone": zone,
-        "currency": currency if isinstance(currency, str) and currency else "CNY",
+        "currency": currency if isinstance(currency, str) and CURRENCY.fullmatch(currency) else "CNY",
         "languages": [one for one in languages if isinstance(one, str)] if isinstance(languages, list) else [],
     }
 
@@ -115,7 +122,11 @@ def _finding(key: str, detail: ErrorDetails) -> Finding:
     hint = next((f'"{mark.example}"' for mark in field.metadata if isinstance(mark, Written)), "") if field else ""
     zh, en = WORDS.get(kind, ("看不懂 {input!r}", "cannot read this: {message}"))
     words = {**context, "input": detail["input"], "message": detail["msg"]}
-    return path, "fault", Said(zh.format(**words), en.format(**words), hint and f"写成 {hint}", hint and f"e.g. {hint}")
+    return (
+        path,
+        "fault",
+        Said(zh.format(**words), en.format(**words), hint and f"写成 {hint}", hint and f"e.g. {in_english(hint)}"),
+    )
 
 
 def _missing(path: Path, field: FieldInfo | None) -> Finding:
@@ -155,11 +166,8 @@ def unset_in(data: Mapping[str, Any]) -> Iterator[Finding]:
     without = data.get("without")
     left_out = set(map(str, without)) if isinstance(without, list) else set()
     for name, (zh, en) in CLAUSES.items():
-        holder, _, last = name.rpartition(".")
-        table = data.get(holder) if holder else data
-        if not isinstance(table, Mapping) or last in table or name in left_out:
-            continue
-        if not holder and keys_of(Plan)[name].is_required():
+        field = keys_of(Plan).get(name)
+        if written(data, name) is not False or name in left_out or (field and field.is_required()):
             continue
         yield (
             tuple(name.split(".")),
@@ -201,5 +209,5 @@ def _unset_words(field: FieldInfo, names: Mapping[str, Any]) -> Said:
         f"未填：{names['zh']}；所在条款暂不执行",
         f"unset: {names['en']}; its clause is off until then",
         f"填上，例如 {shown}",
-        f"fill it in, e.g. {shown}",
+        f"fill it in, e.g. {in_english(shown)}",
     )

@@ -14,7 +14,7 @@ from typing import Any
 from content.faults import Said
 from content.plan.model import CLAUSES
 from content.plan.offers import Points
-from content.plan.reading import Finding, Path
+from content.plan.reading import Finding, Path, written
 from content.plan.terms import Gain, Table, show_fen
 
 LEAVE_WORDS = frozenset({"退订", "stop", "恢复接收", "start"})  # always work, whatever a plan says
@@ -135,7 +135,7 @@ def left_out(parts: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Find
             near = difflib.get_close_matches(name, CLAUSES, n=1)
             hint = (f"是不是 {near[0]}？", f"did you mean {near[0]}?") if near else ("", "")
             yield path, "fault", Said(f"没有这个条款：{name}", f"no such clause: {name}", *hint)
-        elif name in data:
+        elif written(data, name):
             yield path, "fault", Said(f"[{name}] 又写了又说不做", f"[{name}] is both written and left out")
 
 
@@ -201,9 +201,7 @@ def sums(parts: Mapping[str, Any]) -> Iterator[Finding]:
 def not_running(data: Mapping[str, Any], runs: frozenset[str]) -> Iterator[Finding]:
     """A note for every clause of the plan that this version does not run yet."""
     for name, (zh, en) in CLAUSES.items():
-        holder, _, last = name.rpartition(".")
-        table = data.get(holder) if holder else data
-        if isinstance(table, Mapping) and last in table and name not in runs:
+        if written(data, name) and name not in runs:
             said = Said(
                 f"「{zh}」已写进方案，这个版本还不执行", f"{en}: read and kept, but this version does not run it yet"
             )

@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from content.faults import Said
 
 UNSET = "unset"
+CURRENCY = re.compile(r"[A-Z]{3}")
 NUMBER = re.compile(r"(?:(?P<sign>[¥￥])\s*)?(?P<number>\d[\d,]*(?:\.\d+)?)\s*(?P<unit>\D*)")
 
 
@@ -52,13 +53,14 @@ def refuse(zh: str, en: str, hint_zh: str = "", hint_en: str = "", below: str = 
     return PydanticCustomError("plan", "{en}", {"en": en, "said": Said(zh, en, hint_zh, hint_en), "below": below})
 
 
+def in_english(example: str) -> str:
+    """The example of an amount with its unit in English."""
+    return example.replace("元", "yuan").replace("分钟", "minutes")
+
+
 def _unreadable(value: Any, example: str) -> PydanticCustomError:
-    return refuse(
-        f"看不懂 {value!r}",
-        f"cannot read {value!r}",
-        f'写成 "{example}"，还没定就写 "unset"',
-        f'write "{example}", or "unset"',
-    )
+    hint_zh, hint_en = f'写成 "{example}"，还没定就写 "unset"', f'write "{in_english(example)}", or "unset"'
+    return refuse(f"看不懂 {value!r}", f"cannot read {value!r}", hint_zh, hint_en)
 
 
 def _quantity(value: Any, units: Mapping[str, Decimal], example: str) -> Decimal:
@@ -74,12 +76,8 @@ def _quantity(value: Any, units: Mapping[str, Decimal], example: str) -> Decimal
 def _whole(value: Any, units: Mapping[str, Decimal], example: str, least: str) -> int:
     exact = _quantity(value, units, example)
     if exact != exact.to_integral_value():
-        raise refuse(
-            f"{value!r} 不是整数{least}",
-            f"{value!r} is finer than one {least}",
-            f'写成 "{example}"',
-            f'e.g. "{example}"',
-        )
+        hint_zh, hint_en = f'写成 "{example}"', f'e.g. "{in_english(example)}"'
+        raise refuse(f"{value!r} 比 1 {least} 还细", f"{value!r} is finer than one {least}", hint_zh, hint_en)
     return int(exact)
 
 

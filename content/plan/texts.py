@@ -5,6 +5,7 @@ Lengths are WeChat's and Telegram's; what the words say is judged elsewhere.
 
 from __future__ import annotations
 
+import difflib
 import string
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -37,20 +38,16 @@ class Text(RootModel[dict[str, str]]):
 
 def _in_every_language(text: Text, info: ValidationInfo) -> Text:
     languages = (info.context or {}).get("languages") or ()
+    foreign = [language for language in text.root if languages and language not in languages]
+    if foreign:
+        near = difflib.get_close_matches(foreign[0], languages, n=1)
+        hint = (f"是不是 {near[0]}？", f"did you mean {near[0]}?") if near else ("见 languages", "see `languages`")
+        names = ", ".join(foreign)
+        raise refuse(f"方案没有语言 {names}", f"not one of the plan's languages: {names}", *hint, below=foreign[0])
     absent = [language for language in languages if not text.root.get(language, "").strip()]
     if absent:
         names = ", ".join(absent)
         raise refuse(f"缺少文字：{names}", f"no text in: {names}", f"补上 .{absent[0]} = …", f"add .{absent[0]} = …")
-    foreign = [language for language in text.root if languages and language not in languages]
-    if foreign:
-        names = ", ".join(foreign)
-        raise refuse(
-            f"方案没有这种语言：{names}",
-            f"not one of the plan's languages: {names}",
-            "见 languages",
-            "see `languages`",
-            below=foreign[0],
-        )
     for language, words in text.items():
         _fillable(language, words)
     return text

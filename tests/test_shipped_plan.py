@@ -1,0 +1,114 @@
+"""The plan that is shipped is clean, whole and lawful, and no single slip in it goes unnoticed."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from content.bundle import Bundle
+from content.changes import plan_as_json
+from content.plan.model import CLAUSES
+
+FOLDER = Path(__file__).parent.parent / "content" / "family-network"
+BRIEF = [
+    "goals",
+    "window",
+    "joining",
+    "redemption",
+    "referral",
+    "entitlements",
+    "site",
+    "social",
+    "media",
+    "offline",
+    "groups",
+    "applications",
+    "response",
+    "training",
+    "stress-test",
+    "monitoring",
+    "emergency",
+    "budget",
+    "indicators",
+    "evaluation",
+]
+PAIR = re.compile(r"^([A-Za-z_-]+(?:\.[A-Za-z_-]+)*) = ")
+HEADER = re.compile(r"^\[+([a-z.-]+)\]+")
+
+
+@cache
+def shipped() -> Bundle:
+    return Bundle.read(FOLDER)
+
+
+@cache
+def slips() -> list[tuple[str, int, int]]:
+    """Every key of the plan: (its clause, first line, line behind its value), lines from 0."""
+    lines = shipped().files["plan.toml"].decode().splitlines()
+    clause, keys = "", []
+    for number, line in enumerate(lines):
+        if header := HEADER.match(line):
+            clause = header[1]
+        if pair := PAIR.match(line):
+            end = number + 1
+            if line.endswith('= """'):
+                end = next(behind for behind in range(number + 1, len(lines)) if lines[behind] == '"""') + 1
+            keys.append((clause or pair[1].split(".")[0], number, end))
+    return keys
+
+
+def found_with(lines: list[str]) -> Bundle:
+    return Bundle.of({**shipped().files, "plan.toml": "\n".join(lines).encode()})
+
+
+def test_shipped_plan_is_clean() -> None:
+    found = shipped().check(frozenset())
+    assert [one.text("en") for one in found if one.severity != "note"] == []
+    assert {one.key for one in found} == set(CLAUSES)
+    assert shipped().check(frozenset(CLAUSES)) == []
+
+
+def test_shipped_plan_has_every_clause_of_the_brief_switched_on() -> None:
+    plan = shipped().plan
+    for name in [*BRIEF, "social.pushes", "social.quizzes", "social.lottery", "points", "checkin"]:
+        assert plan.on(name), name
+    assert plan.off == frozenset()
+    order = [key for key in shipped().document().data if key in BRIEF]
+    assert sorted(order) == sorted(BRIEF)
+
+
+def test_shipped_plan_is_json() -> None:
+    assert json.loads(json.dumps(plan_as_json(shipped().plan)))["id"] == "family-network-2026"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_a_deleted_key_is_noticed(data: st.DataObject) -> None:
+    clause, first, end = data.draw(st.sampled_from(slips()))
+    lines = shipped().files["plan.toml"].decode().splitlines()
+    key = PAIR.match(lines[first])
+    assert key
+    edited = found_with(lines[:first] + lines[end:])
+    found = [one for one in edited.check(frozenset(CLAUSES)) if one.severity in ("fault", "unset")]
+    mine = [one for one in found if one.key.replace("]", "").startswith(clause.split(".")[0])]
+    assert mine, (clause, lines[first])
+    document = edited.document()
+    for one in mine:
+        steps = [int(step) if step.isdigit() else step for step in re.findall(r"[^.\[\]]+", one.key)]
+        assert one.line == document.line(steps)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_a_misspelt_key_is_named_on_its_line(data: st.DataObject) -> None:
+    _, first, _ = data.draw(st.sampled_from(slips()))
+    lines = shipped().files["plan.toml"].decode().splitlines()
+    lines[first] = PAIR.sub(lambda pair: f"{pair[1]}q = ", lines[first])
+    found = found_with(lines).check(frozenset(CLAUSES))
+    named = [one for one in found if one.line == first + 1 and one.severity == "fault"]
+    assert named, lines[first]
