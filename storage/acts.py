@@ -43,7 +43,18 @@ def event(
 ) -> int:
     """Write one event; returns its id."""
     number = ids.take(connection, 1)
-    row = (number, transaction_number(connection), kind, subscriber, actor, campaign, revision, None, micros(now), dumps(data))
+    row = (
+        number,
+        transaction_number(connection),
+        kind,
+        subscriber,
+        actor,
+        campaign,
+        revision,
+        None,
+        micros(now),
+        dumps(data),
+    )
     bulk.insert(connection, tables.metadata.tables["event"], _EVENT, [row])
     return number
 
@@ -100,3 +111,17 @@ def budget_given(connection: Connection, campaign: str) -> dict[str, int]:
         line = account.removeprefix(prefix)
         given[line] = given.get(line, 0) + int(fen)
     return given
+
+
+def reverse(connection: Connection, key: str, campaign: str, revision: int, reason: str, now: datetime) -> bool:
+    """Undo a posting by its mirror image, once; False when it was reversed before.
+
+    Raises KeyError for no such posting, ledger.Short when what it moved is spent already.
+    """
+    row = connection.execute(
+        text("SELECT id, unit, source, destination, amount FROM posting WHERE key = :key"), {"key": key}
+    ).one_or_none()
+    if row is None:
+        raise KeyError(key)
+    mirror = (row.unit, row.destination, row.source, row.amount, campaign, revision, reason)
+    return post(connection, Posting(f"reverse/{key}", *mirror, reverses=row.id), now)

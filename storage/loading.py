@@ -25,7 +25,11 @@ def lock_keys(connection: Connection, keys: Iterable[str]) -> tuple[set[str], in
     Returns the keys that another node is working on, this transaction's number, and machine time in microseconds.
     """
     if connection.dialect.name == "sqlite":
-        return set(), transaction_number(connection), time.time_ns() // 1000  # one writer; and the database's machine is this one
+        return (
+            set(),
+            transaction_number(connection),
+            time.time_ns() // 1000,
+        )  # one writer; and the database's machine is this one
     sql = (
         "SELECT key, pg_try_advisory_xact_lock(hashtextextended(key, 0)), pg_current_xact_id()::text::bigint, "
         "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM {set} AS keys(key)"

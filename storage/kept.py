@@ -1,0 +1,30 @@
+"""Small values shared by all nodes, each with an end in machine time: access tokens, ids of uploaded pictures."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from storage.store import machine_now
+
+
+def recall(connection: Connection, key: str) -> dict[str, Any] | None:
+    """The value, unless there is none or its time is over."""
+    value = connection.execute(
+        text("SELECT value FROM kept WHERE key = :key AND until > :now"), {"key": key, "now": machine_now(connection)}
+    ).scalar()
+    return json.loads(value) if value else None
+
+
+def keep(connection: Connection, key: str, value: dict[str, Any], seconds: float) -> None:
+    """Keep the value for so many seconds from now, in place of what was kept."""
+    until = machine_now(connection) + int(seconds * 1_000_000)
+    connection.execute(
+        text(
+            "INSERT INTO kept (key, value, until) VALUES (:key, :value, :until) "
+            "ON CONFLICT (key) DO UPDATE SET value = :value, until = :until"
+        ),
+        {"key": key, "value": json.dumps(value), "until": until},
+    )

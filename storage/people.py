@@ -1,0 +1,219 @@
+"""Reads, and the rare writes, about one person: shown, exported, parked when they leave, forgotten when they ask.
+
+Names and numbers are read only through the vault; the ledger keeps numbers without them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from storage.tables import instant, micros
+from storage.vault import Vault
+
+KEPT_AFTER_FORGETTING = ("ledger", "once", "law")
+
+
+def bucket(campaign: str, subscriber: int) -> int:
+    """The person's fixed place 0–9999 in a campaign, for holdouts and ramps."""
+    digest = hashlib.sha256(f"{campaign}\0{subscriber}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % 10_000
+
+
+def identity(connection: Connection, digest: str) -> int | None:
+    """The identity behind a keyed hash."""
+    return connection.execute(text("SELECT id FROM identity WHERE digest = :d"), {"d": digest}).scalar()
+
+
+def find(connection: Connection, vault: Vault, channel: str, account: str, address: str) -> int | None:
+    """The subscriber known by this address on this channel account."""
+    digest = vault.digest(channel, account, address)
+    row = connection.execute(
+        text("SELECT s.id, s.alias_of FROM identity i JOIN subscriber s ON s.id = i.subscriber WHERE i.digest = :d"),
+        {"d": digest},
+    ).one_or_none()
+    return (row.alias_of or row.id) if row else None
+
+
+def balances(connection: Connection, subscriber: int) -> dict[str, int]:
+    """What the person owns, unit → amount; a guest's held amounts as `<unit>_held`."""
+    rows = connection.execute(
+        text("SELECT account, unit, amount FROM balance WHERE owner = :s ORDER BY account"), {"s": subscriber}
+    )
+    found = {"points": 0}
+    for account, unit, amount in rows:
+        name = f"{unit}_held" if account.startswith("held/") else unit
+        found[name] = found.get(name, 0) + int(amount)
+    return found
+
+
+def show(connection: Connection, subscriber: int) -> dict[str, Any]:
+    """The person as `koukou subscriber show --json` prints them."""
+    one = connection.execute(text("SELECT * FROM subscriber WHERE id = :s"), {"s": subscriber}).one()
+    identities = connection.execute(
+        text("SELECT channel, account, address, following FROM identity WHERE subscriber = :s ORDER BY id"),
+        {"s": subscriber},
+    )
+    referrals = connection.execute(
+        text("SELECT referee, state FROM referral WHERE referrer = :s ORDER BY at, referee"), {"s": subscriber}
+    )
+    return {
+        "id": one.id,
+        "language": one.language,
+        "status": one.status,
+        "consent": bool(one.consent),
+        "guest": bool(one.guest),
+        "created_at": instant(one.created_at).isoformat(),
+        "identities": [
+            {"channel": row.channel, "account": row.account, "id": row.address, "following": bool(row.following)}
+            for row in identities
+        ],
+        "balances": balances(connection, subscriber),
+        "referral_code": one.code,
+        "referrer": one.referrer,
+        "referrals": [{"subscriber": row.referee, "state": row.state} for row in referrals],
+    }
+
+
+def history(connection: Connection, subscriber: int, limit: int) -> list[dict[str, Any]]:
+    """The latest movements on the person's accounts, newest first: `at`, `unit`, signed `amount`, `reason`, `key`."""
+    accounts = (
+        connection.execute(text("SELECT account FROM balance WHERE owner = :s"), {"s": subscriber}).scalars().all()
+    )
+    if not accounts:
+        return []
+    names = {f"a{n}": account for n, account in enumerate(accounts)}
+    listed = ", ".join(f":{name}" for name in names)
+    rows = connection.execute(
+        text(
+            "SELECT * FROM (SELECT id, at, unit, -amount AS amount, reason, key FROM posting "
+            f"WHERE source IN ({listed}) UNION ALL SELECT id, at, unit, amount, reason, key FROM posting "
+            f"WHERE destination IN ({listed})) AS moved ORDER BY at DESC, id DESC LIMIT :n"
+        ),
+        {**names, "n": limit},
+    )
+    return [
+        {"at": instant(r.at), "unit": r.unit, "amount": int(r.amount), "reason": r.reason, "key": r.key} for r in rows
+    ]
+
+
+def export(connection: Connection, vault: Vault, subscriber: int) -> dict[str, Any]:
+    """Everything kept about a person; `messages` is how many texts, `texts` the texts themselves."""
+    one = connection.execute(text("SELECT created_at FROM subscriber WHERE id = :s"), {"s": subscriber}).scalar()
+    if one is None:  # a first message: nothing of them is committed yet
+        return {"created_at": instant(0), "identities": [], "profile": {}, "messages": 0, "texts": [], "consents": []}
+    texts = connection.execute(
+        text(
+            "SELECT at, heard, said FROM text WHERE subscriber = :s AND (heard IS NOT NULL OR said IS NOT NULL) "
+            "ORDER BY id"
+        ),
+        {"s": subscriber},
+    ).all()
+    consents = connection.execute(
+        text("SELECT given, wording, at FROM consent WHERE subscriber = :s ORDER BY id"), {"s": subscriber}
+    )
+    shown = show(connection, subscriber)
+    return {
+        **shown,
+        "created_at": instant(one),
+        "profile": read_profile(connection, vault, subscriber),
+        "messages": len(texts),
+        "texts": [{"at": instant(r.at), "heard": r.heard, "said": json.loads(r.said or "[]")} for r in texts],
+        "consents": [{"given": bool(r.given), "wording": r.wording, "at": instant(r.at)} for r in consents],
+        "history": history(connection, subscriber, 1_000_000),
+    }
+
+
+def read_profile(connection: Connection, vault: Vault, subscriber: int) -> dict[str, Any]:
+    """What the person told us of themselves; empty when nothing, or when it was forgotten."""
+    row = connection.execute(
+        text(
+            "SELECT k.wrapped, p.sealed FROM person_key k JOIN profile p ON p.subscriber = k.subscriber "
+            "WHERE k.subscriber = :s"
+        ),
+        {"s": subscriber},
+    ).one_or_none()
+    return vault.open(vault.unwrap(bytes(row.wrapped)), bytes(row.sealed)) if row else {}
+
+
+def write_profile(connection: Connection, vault: Vault, subscriber: int, data: dict[str, Any]) -> None:
+    """Keep what the person told us, under a key of their own."""
+    wrapped = connection.execute(
+        text("SELECT wrapped FROM person_key WHERE subscriber = :s"), {"s": subscriber}
+    ).scalar()
+    if wrapped is None:
+        key, wrapped = vault.new_person_key()
+        connection.execute(
+            text("INSERT INTO person_key (subscriber, wrapped) VALUES (:s, :w)"), {"s": subscriber, "w": wrapped}
+        )
+    else:
+        key = vault.unwrap(bytes(wrapped))
+    connection.execute(
+        text(
+            "INSERT INTO profile (subscriber, sealed) VALUES (:s, :p) "
+            "ON CONFLICT (subscriber) DO UPDATE SET sealed = excluded.sealed"
+        ),
+        {"s": subscriber, "p": vault.seal(key, data)},
+    )
+
+
+def conversation(connection: Connection, number: int, limit: int) -> list[dict[str, Any]]:
+    """The latest texts with one identity, oldest first: `id`, `at`, `kind`, `heard`, `said` (message trees)."""
+    rows = connection.execute(
+        text("SELECT id, at, kind, heard, said FROM text WHERE identity = :i ORDER BY id DESC LIMIT :n"),
+        {"i": number, "n": limit},
+    ).all()
+    return [
+        {"id": r.id, "at": instant(r.at), "kind": r.kind, "heard": r.heard, "said": json.loads(r.said or "[]")}
+        for r in reversed(rows)
+    ]
+
+
+def park(connection: Connection, number: int, now: datetime, until: datetime) -> None:
+    """The person left this account: profile and texts go, the address too; what the hash finds stays until `until`."""
+    person = connection.execute(text("SELECT subscriber FROM identity WHERE id = :i"), {"i": number}).scalar_one()
+    connection.execute(
+        text("UPDATE identity SET address = NULL, following = FALSE, parked_until = :until WHERE id = :i"),
+        {"until": micros(until), "i": number},
+    )
+    connection.execute(text("UPDATE text SET heard = NULL, said = NULL WHERE identity = :i"), {"i": number})
+    connection.execute(
+        text(
+            "UPDATE delivery SET state = 'refused', reason = 'unfollowed', ended_at = :now WHERE identity = :i "
+            "AND state IN ('passive', 'queued', 'claimed')"
+        ),
+        {"now": micros(now), "i": number},
+    )
+    elsewhere = text("SELECT 1 FROM identity WHERE subscriber = :s AND address IS NOT NULL LIMIT 1")
+    if not connection.execute(elsewhere, {"s": person}).first():
+        _destroy_profile(connection, person)
+
+
+def forget(connection: Connection, subscriber: int, now: datetime, until: datetime) -> tuple[str, ...]:
+    """Destroy the person's key, details and texts on every channel; returns what is kept (KEPT_AFTER_FORGETTING)."""
+    _destroy_profile(connection, subscriber)
+    connection.execute(text("UPDATE text SET heard = NULL WHERE subscriber = :s"), {"s": subscriber})
+    # The answer to this very request is still to be delivered: its row alone keeps what is said.
+    connection.execute(
+        text(
+            "UPDATE text SET said = NULL WHERE subscriber = :s AND id < (SELECT MAX(id) FROM text WHERE subscriber = :s)"
+        ),
+        {"s": subscriber},
+    )
+    connection.execute(
+        text("DELETE FROM memory WHERE subscriber = :s AND name IN ('shown', 'form')"), {"s": subscriber}
+    )
+    connection.execute(
+        text("UPDATE identity SET parked_until = :until WHERE subscriber = :s"),
+        {"until": micros(until), "s": subscriber},
+    )
+    return KEPT_AFTER_FORGETTING
+
+
+def _destroy_profile(connection: Connection, subscriber: int) -> None:
+    connection.execute(text("DELETE FROM person_key WHERE subscriber = :s"), {"s": subscriber})
+    connection.execute(text("DELETE FROM profile WHERE subscriber = :s"), {"s": subscriber})

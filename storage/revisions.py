@@ -1,0 +1,95 @@
+"""Plans as applied: numbered revisions of whole folders, every file by the hash of its bytes.
+
+Promises that a revision, once stored, never changes, and that two people cannot overwrite each other unseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from storage import bulk, tables
+from storage.tables import micros
+
+
+class RevisionConflict(Exception):
+    """The files were made from another revision than the `current` one."""
+
+    def __init__(self, current: int | None) -> None:
+        super().__init__(f"current revision is {current}")
+        self.current = current
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The revision that stands now, and whether storing made it."""
+
+    number: int
+    changed: bool
+
+
+def store_revision(
+    connection: Connection, campaign: str, files: Mapping[str, bytes], at: datetime, by: str, expected: int | None
+) -> Applied:
+    """Store `files` (path → bytes) as the next revision; the same files as the current one store nothing.
+
+    Raises RevisionConflict when `expected` is not the current number.
+    """
+    present = current(connection, campaign)
+    digests = {path: hashlib.sha256(raw).hexdigest() for path, raw in files.items()}
+    whole = hashlib.sha256("\n".join(f"{path} {digests[path]}" for path in sorted(digests)).encode()).hexdigest()
+    if present is not None and _digest(connection, campaign, present) == whole:
+        return Applied(present, False)
+    if present != expected:
+        raise RevisionConflict(present)
+    number = (present or 0) + 1
+    blobs = {digests[path]: raw for path, raw in files.items()}
+    known = {row[0] for row in bulk.select(connection, "SELECT digest FROM blob WHERE digest IN {set}", blobs)}
+    named = tables.metadata.tables
+    fresh = sorted((digest, raw) for digest, raw in blobs.items() if digest not in known)
+    bulk.insert(connection, named["blob"], ("digest", "content"), fresh)
+    revision = (campaign, number, whole, micros(at), by)
+    columns = ("campaign", "number", "digest", "applied_at", "applied_by")
+    bulk.insert(connection, named["revision"], columns, [revision])
+    rows = sorted((campaign, number, path, digest) for path, digest in digests.items())
+    bulk.insert(connection, named["revision_file"], ("campaign", "number", "path", "digest"), rows)
+    return Applied(number, True)
+
+
+def current(connection: Connection, campaign: str) -> int | None:
+    """The number in force; None when nothing was applied."""
+    number = connection.execute(
+        text("SELECT MAX(number) FROM revision WHERE campaign = :campaign"), {"campaign": campaign}
+    ).scalar()
+    return None if number is None else int(number)
+
+
+def campaigns(connection: Connection) -> list[str]:
+    """Campaigns with a plan, in the order they were first applied."""
+    rows = connection.execute(
+        text("SELECT campaign FROM revision GROUP BY campaign ORDER BY MIN(applied_at), campaign")
+    )
+    return list(rows.scalars())
+
+
+def files(connection: Connection, campaign: str, number: int) -> dict[str, bytes]:
+    """The files of a revision. Raises KeyError when there is no such revision."""
+    rows = connection.execute(
+        text(
+            "SELECT f.path, b.content FROM revision_file f JOIN blob b ON b.digest = f.digest "
+            "WHERE f.campaign = :campaign AND f.number = :number"
+        ),
+        {"campaign": campaign, "number": number},
+    ).all()
+    if not rows:
+        raise KeyError((campaign, number))
+    return {path: bytes(content) for path, content in rows}
+
+
+def _digest(connection: Connection, campaign: str, number: int) -> str:
+    query = "SELECT digest FROM revision WHERE campaign = :campaign AND number = :number"
+    return str(connection.execute(text(query), {"campaign": campaign, "number": number}).scalar_one())

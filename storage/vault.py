@@ -1,0 +1,120 @@
+"""All keys of an installation, derived from one secret that is never in the database.
+
+It finds people by a keyed hash, encrypts what they told us under a key of their own, and chains the sealed order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from storage.store import Store
+
+SECRET_BYTES_MIN = 32
+_NONCE_BYTES = 12
+
+
+class SecretMissing(Exception):
+    """There is no secret to derive keys from; the message says in both languages where it belongs."""
+
+
+class Vault:
+    """Made once per process. Raises ValueError for a secret that is too short."""
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < SECRET_BYTES_MIN:
+            raise ValueError(f"the storage secret needs at least {SECRET_BYTES_MIN} bytes")
+        self._digest = hmac.new(_derive(secret, b"digest"), digestmod=hashlib.sha256)
+        self._seal = hmac.new(_derive(secret, b"seal"), digestmod=hashlib.sha256)
+        self._wrap = AESGCM(_derive(secret, b"wrap"))
+
+    def digest(self, channel: str, account: str, address: str) -> str:
+        """The keyed hash (32 hex digits) by which an identity is found."""
+        mac = self._digest.copy()
+        mac.update(f"{channel}\0{account}\0{address}".encode())
+        return mac.hexdigest()[:32]
+
+    def mac(self, previous: str, payload: bytes) -> str:
+        """The next link of the chain (64 hex digits)."""
+        mac = self._seal.copy()
+        mac.update(previous.encode())
+        mac.update(b"\0")
+        mac.update(payload)
+        return mac.hexdigest()
+
+    def new_person_key(self) -> tuple[bytes, bytes]:
+        """A fresh key for one person, and the same wrapped as it is stored."""
+        key = AESGCM.generate_key(256)
+        return key, _encrypt(self._wrap, key)
+
+    def unwrap(self, wrapped: bytes) -> bytes:
+        """The person's key. Raises cryptography.exceptions.InvalidTag when the secret is another one."""
+        return _decrypt(self._wrap, wrapped)
+
+    def seal(self, person_key: bytes, data: dict[str, Any]) -> bytes:
+        """A person's fields, encrypted under their key."""
+        return _encrypt(AESGCM(person_key), json.dumps(data, ensure_ascii=False).encode())
+
+    def open(self, person_key: bytes, sealed: bytes) -> dict[str, Any]:
+        """The fields again. Raises cryptography.exceptions.InvalidTag under another key."""
+        opened: dict[str, Any] = json.loads(_decrypt(AESGCM(person_key), sealed))
+        return opened
+
+
+def secret_for(store: Store, configured: str | None) -> bytes:
+    """The installation's secret: as configured, else a file beside the SQLite database, made at the first start.
+
+    Raises SecretMissing on PostgreSQL without a configured one, and when the file is gone though data exist.
+    """
+    if configured:
+        if len(configured.encode()) < SECRET_BYTES_MIN:
+            raise SecretMissing(
+                f"storage.secret 至少 {SECRET_BYTES_MIN} 字节 | needs at least {SECRET_BYTES_MIN} bytes"
+            )
+        return configured.encode()
+    if store.path is None:
+        raise SecretMissing(
+            "PostgreSQL 需要设置 storage.secret（KOUKOU_STORAGE__SECRET，至少 32 字节），各节点相同 | "
+            "PostgreSQL needs storage.secret (KOUKOU_STORAGE__SECRET, at least 32 bytes), the same on every node"
+        )
+    path = store.path.with_name(store.path.name + ".key")
+    if not path.exists():
+        if _has_people(store):
+            raise SecretMissing(f"{path} 不见了，请从备份恢复 | {path} is gone; restore it from a backup")
+        _write_once(path)
+    return bytes.fromhex(path.read_text().strip())
+
+
+def _has_people(store: Store) -> bool:
+    with store.read() as connection:
+        return connection.exec_driver_sql("SELECT 1 FROM identity LIMIT 1").first() is not None
+
+
+def _write_once(path: Path) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_hex(SECRET_BYTES_MIN) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _derive(secret: bytes, purpose: bytes) -> bytes:
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=b"koukou", info=purpose).derive(secret)
+
+
+def _encrypt(cipher: AESGCM, plain: bytes) -> bytes:
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    return nonce + cipher.encrypt(nonce, plain, None)
+
+
+def _decrypt(cipher: AESGCM, sealed: bytes) -> bytes:
+    return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
