@@ -330,6 +330,7 @@ BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;">]>' + GOOD.repla
         b"<xml/>",
         b"{}",
         DEEP[:40_000],
+        GOOD.replace(b"</xml>", b"<a>" * 16 + b"</a>" * 16 + b"</xml>"),
         BOMB,
         b'<!DOCTYPE x SYSTEM "file:///etc/passwd">' + GOOD,
         GOOD.replace(b"<xml>", b"<html>").replace(b"</xml>", b"</html>"),

@@ -91,11 +91,12 @@ class Server:
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Request | None:
-    first = await reader.readline()
-    if not first:
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
         return None
-    method, target, _ = first.decode("latin-1").split(" ", 2)
-    headers = await _read_headers(reader)
+    first, headers = _headers(head)
+    method, target, _ = first.split(" ", 2)
     length = int(headers.get("content-length", "0"))
     if length > _BODY_BYTES:
         raise ValueError("body too large")
@@ -104,12 +105,11 @@ async def _read_request(reader: asyncio.StreamReader) -> Request | None:
     return Request(method, url.path, query, headers, await reader.readexactly(length))
 
 
-async def _read_headers(reader: asyncio.StreamReader) -> Headers:
-    headers: Headers = {}
-    while (line := (await reader.readline()).strip()) != b"":
-        name, _, value = line.decode("latin-1").partition(":")
-        headers[name.strip().lower()] = value.strip()
-    return headers
+def _headers(head: bytes) -> tuple[str, Headers]:
+    """The first line and the headers of a head read up to its empty line."""
+    first, *lines = head.decode("latin-1").split("\r\n")
+    pairs = (line.partition(":") for line in lines if line)
+    return first, {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -159,11 +159,8 @@ class Wire:
 
 
 async def _read_response(reader: asyncio.StreamReader) -> tuple[int, bytes, bool]:
-    first = await reader.readline()
-    if not first:
-        raise ConnectionResetError("closed before an answer")
-    status = int(first.split(b" ", 2)[1])
-    headers = await _read_headers(reader)
+    first, headers = _headers(await reader.readuntil(b"\r\n\r\n"))
+    status = int(first.split(" ", 2)[1])
     keep = headers.get("connection", "").lower() != "close"
     if headers.get("transfer-encoding", "").lower() == "chunked":
         chunks = []
