@@ -12,7 +12,7 @@
 VENV = .venv
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= 2
-HAS_CHROMIUM = command -v chromium chromium-browser google-chrome google-chrome-stable | grep -q .
+HAS_CHROMIUM = { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .PHONY: run install test lint lock bench crash browser
