@@ -20,6 +20,7 @@ from content.plan.model import Plan
 from content.toml import Document, TomlFault
 
 PLAN = "plan.toml"
+MARK = "REVISION"  # which applied revision a folder was exported from; no part of the plan
 MOST_FILES = 2_000
 MOST_BYTES = 10 * 1024 * 1024
 PASSING = ("~", ".tmp", ".swp", ".swo", ".bak", ".part")
@@ -33,12 +34,13 @@ def _fault(file: str, zh: str, en: str, line: int = 0) -> Fault:
 class Bundle:
     """The files of one plan by their path inside its folder (`plan.toml`, `faq/joining.toml`), never changed."""
 
-    def __init__(self, files: Mapping[str, bytes]) -> None:
+    def __init__(self, files: Mapping[str, bytes], made_from: int | None = None) -> None:
         self.files: Mapping[str, bytes] = MappingProxyType(dict(sorted(files.items())))
+        self.made_from = made_from
 
     @classmethod
     def read(cls, folder: Path) -> Bundle:
-        """Read a folder. Hidden and passing files (editors' copies) are left out.
+        """Read a folder. Hidden and passing files (editors' copies) are left out; `REVISION` becomes `made_from`.
 
         Raises PlanFaults, naming all of them, for links that lead out of the folder, too many or too large files,
         unreadable files, or no `plan.toml`.
@@ -63,9 +65,12 @@ class Bundle:
                 faults.append(_fault(name, f"读不了：{error.strerror}", f"cannot be read: {error.strerror}"))
         if PLAN not in files and not faults:
             faults.append(_fault(PLAN, f"{folder} 里没有 plan.toml", f"no plan.toml in {folder}"))
+        mark = files.pop(MARK, b"").decode(errors="replace").strip()
+        if mark and not (mark.isascii() and mark.isdigit()):
+            faults.append(_fault(MARK, "不是版本号", "not a revision number", 1))
         if faults:
             raise PlanFaults(faults)
-        return cls(files)
+        return cls(files, int(mark) if mark else None)
 
     @classmethod
     def of(cls, files: Mapping[str, bytes]) -> Bundle:

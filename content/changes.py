@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from content.bundle import PLAN, Bundle
+from content.bundle import MARK, PLAN, Bundle
 from content.plan.model import CLAUSES, Plan, described
 from content.plan.reading import Path as Steps
 from content.plan.terms import Gain, Table, Written, show_fen
@@ -53,8 +53,7 @@ class Change:
         return whole | {"old": _json(self.old), "new": _json(self.new)}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One line of an outline: the clause, the term below it (empty for the clause itself), and the value in words."""
 
     clause: str
@@ -123,12 +122,14 @@ def _json(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime | date | time) else value
 
 
-def export(bundle: Bundle, folder: Path) -> list[Path]:
-    """Write every file back byte for byte below `folder` and return their paths.
+def export(bundle: Bundle, folder: Path, revision: int | None = None) -> list[Path]:
+    """Write every file back byte for byte below `folder` and return their paths; `revision` is marked beside them.
 
     Raises FileExistsError, having written nothing, when a file with other contents is in the way.
     """
     places = {folder / name: raw for name, raw in bundle.files.items()}
+    if revision is not None:
+        places[folder / MARK] = f"{revision}\n".encode()
     for place, raw in places.items():
         if place.exists() and place.read_bytes() != raw:
             raise FileExistsError(str(place))

@@ -425,13 +425,24 @@ def test_values_are_exact(shipped: dict[str, bytes]) -> None:
     assert plan.joining.packages[1].gift is not None
     assert (plan.joining.packages[1].gift.kind, plan.joining.packages[1].gift.count) == ("data", 10 * 1024)
     assert plan.evaluation.holdout == Decimal("0.05")
-    assert plan.privacy.messages_kept == timedelta(days=180)
+    assert plan.privacy.text_days == 180
+    assert plan.referral is not None
+    assert plan.referral.hold == timedelta(days=15)
     assert plan.points.worth == 1
     assert plan.product["zh"] == "家庭网"
     assert plan.keywords["打卡"] == "签到"
     assert plan.response.open_at(datetime(2026, 11, 23, 1, tzinfo=UTC), plan.zone)
     assert not plan.response.open_at(datetime(2026, 11, 23, 13, tzinfo=UTC), plan.zone)
     assert not plan.response.open_at(datetime(2027, 1, 1, 2, tzinfo=UTC), plan.zone)
+
+
+def test_menu_in_one_language(shipped: dict[str, bytes]) -> None:
+    menu = Bundle.of(shipped).plan.menu
+    assert menu is not None
+    tree = menu.tree("zh")
+    assert tree[1] == {"label": "签到", "say": "签到"}
+    assert tree[0]["items"][3] == {"label": "活动页", "url": "https://family.shanhe.example.com/"}
+    assert menu.tree("en")[2]["label"] == "Mine"
 
 
 def test_a_wall_time_that_the_clock_skips_is_refused(shipped: dict[str, bytes]) -> None:
@@ -450,7 +461,10 @@ def test_reading_a_folder(tmp_path: Path, shipped: dict[str, bytes]) -> None:
     assert again.files == shipped
     assert again.digest == Bundle.of(shipped).digest
     assert len(written) == len(shipped)
-    export(again, tmp_path / "plan")
+    assert again.made_from is None
+    export(again, tmp_path / "plan", revision=7)
+    assert Bundle.read(tmp_path / "plan").made_from == 7
+    assert Bundle.read(tmp_path / "plan").files == shipped
     (tmp_path / "plan" / "plan.toml").write_bytes(b"mine")
     with pytest.raises(FileExistsError):
         export(again, tmp_path / "plan")

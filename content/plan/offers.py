@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from content.plan.terms import Benefit, Count, Fen, Id, Megabytes, Span, Table, amount, refuse, term
+from content.plan.terms import Benefit, Count, Fen, Id, Megabytes, Span, Table, Whole, amount, refuse, term
 from content.plan.texts import Caption, Long, Name
 
 
@@ -122,7 +122,7 @@ class Points(Table):
     line: Id = term("预算科目", "budget line")
     name: Name = term("积分名称", "what points are called")
     worth: Fen = amount("每分价值", "worth of one point")
-    guest_cap: Count = amount("网页访客最多暂存", "points a web guest may hold")
+    guest_cap: Whole = term("网页访客最多暂存", "points a web guest may hold")
     expire_after: Span = amount("有效期", "points last")
     expected: Count = amount("预计发放（签到、答题）", "points expected to be given by check-in and quizzes")
 

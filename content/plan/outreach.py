@@ -16,6 +16,7 @@ from content.plan.texts import Caption, File, Long, MenuLabel, Name, Says, SubLa
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
 TOP_PRIZE_FEN = 50_000 * 100
+MENU_RULE = ("微信自定义菜单规则", "WeChat custom menu rule")
 
 
 class Banner(Table):
@@ -220,12 +221,7 @@ class Button(Table):
     def _target(self) -> Button:
         _one_target(self.says, self.url, self.sub)
         if self.sub is not None and not 1 <= len(self.sub) <= 5:
-            raise refuse(
-                "子菜单 1 到 5 个",
-                "a menu button holds 1 to 5 sub-buttons",
-                "微信自定义菜单规则",
-                "WeChat custom menu rule",
-            )
+            raise refuse("子菜单 1 到 5 个", "a menu button holds 1 to 5 sub-buttons", *MENU_RULE)
         return self
 
 
@@ -237,8 +233,19 @@ class Menu(Table):
     @model_validator(mode="after")
     def _three(self) -> Menu:
         if len(self.buttons) > 3:
-            raise refuse("一级菜单最多 3 个", "at most 3 menu buttons", "微信自定义菜单规则", "WeChat custom menu rule")
+            raise refuse("一级菜单最多 3 个", "at most 3 menu buttons", *MENU_RULE)
         return self
+
+    def tree(self, language: str) -> list[dict[str, Any]]:
+        """The buttons in one language: `{"label", "say"}`, `{"label", "url"}` or `{"label", "items": [buttons]}`."""
+        return [_button_tree(button, language) for button in self.buttons]
+
+
+def _button_tree(button: Button | SubButton, language: str) -> dict[str, Any]:
+    label = button.label[language]
+    if isinstance(button, Button) and button.sub:
+        return {"label": label, "items": [_button_tree(one, language) for one in button.sub]}
+    return {"label": label, "say": button.says} if button.says else {"label": label, "url": button.url}
 
 
 class Keyword(Table):

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import model_validator
 
 from content.plan.outreach import WEEKDAYS, Weekday
-from content.plan.terms import Count, Moment, Share, Span, Table, amount, refuse, term
+from content.plan.terms import Count, Moment, Share, Span, Table, Whole, amount, refuse, term
 from content.plan.texts import Long, Name, Words
 
 GroupName = Literal["planning", "publicity", "handling", "service"]
@@ -157,5 +157,5 @@ class Privacy(Table):
 
     contact: Name = term("个人信息联系人", "contact for personal data")
     notice: Long = term("隐私说明", "privacy notice")
-    messages_kept: Span = amount("聊天内容保存", "message texts are kept for")
-    parked_kept: Span = amount("取消关注后保留积分和记录", "balances and records are kept after unfollowing for")
+    text_days: Whole = term("聊天内容保存天数", "days that message texts are kept")
+    parked_days: Whole = term("取消关注后记录保留天数", "days that balances and records are kept after unfollowing")

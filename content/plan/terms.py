@@ -183,6 +183,7 @@ Minutes = Annotated[int | None, BeforeValidator(_open(_minutes)), Written("100 å
 Span = Annotated[timedelta | None, BeforeValidator(_open(_span)), Written("48h", show_span)]
 Share = Annotated[Decimal | None, BeforeValidator(_open(_share)), Written("20%", show_share)]
 Count = Annotated[int | None, BeforeValidator(_open(_count)), Written("200", lambda value: f"{value:,}")]
+Whole = Annotated[int, BeforeValidator(lambda value: _count(value, {})), Written("200", lambda value: f"{value:,}")]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 
 
