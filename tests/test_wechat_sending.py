@@ -20,6 +20,7 @@ from bot.wechat import faults
 from bot.wechat.faults import Fault
 from bot.wechat.followers import iter_followers, user_info
 from bot.wechat.menu import MenuRefused, current_menu, publish_menu
+from content.plan.outreach import Menu
 from tests.wechat_house import SECRET, Clock, House, settings
 
 HELLO = {"text": "你好"}
@@ -311,10 +312,20 @@ def test_no_secret_in_any_log_or_exception(stage: Stage, caplog: pytest.LogCaptu
         assert secret not in seen
 
 
-MENU = [
-    {"label": "签到", "say": "签到"},
-    {"label": "活动", "items": [{"label": "抽奖", "say": "抽奖"}, {"label": "活动页", "url": "https://e.com/"}]},
-]
+def menu(*buttons: dict[str, Any]) -> Menu:
+    return Menu.model_validate({"buttons": list(buttons)})
+
+
+def fill(text: str, language: str) -> str:
+    return text.replace("{product}", "家庭网" if language == "zh" else "family")
+
+
+def named(label: str, **target: Any) -> dict[str, Any]:
+    return {"label": {"zh": label, "en": "x"}, **target}
+
+
+CHECKIN = named("签到", says="签到")
+CAMPAIGN = named("活动", sub=[named("{product}抽奖", says="抽奖"), named("活动页", url="https://e.com/")])
 
 
 def test_the_old_menu_is_shown_before_it_is_replaced(stage: Stage) -> None:
@@ -324,30 +335,30 @@ def test_the_old_menu_is_shown_before_it_is_replaced(stage: Stage) -> None:
         asked.append((old, new))
         return len(asked) > 1
 
-    assert stage.run(lambda channel: publish_menu(channel.api, MENU, confirm)) is False
+    both, one = menu(CHECKIN, CAMPAIGN), menu(CHECKIN)
+    assert stage.run(lambda channel: publish_menu(channel.api, both, "zh", fill, confirm)) is False
     assert stage.world.menu == []
-    assert stage.run(lambda channel: publish_menu(channel.api, MENU, confirm)) is True
-    assert stage.run(lambda channel: publish_menu(channel.api, MENU[:1], confirm)) is True
-    assert asked[2] == (asked[1][1], [{"type": "click", "name": "签到", "key": "签到"}])
+    assert stage.run(lambda channel: publish_menu(channel.api, both, "zh", fill, confirm)) is True
+    assert stage.run(lambda channel: publish_menu(channel.api, one, "zh", fill, confirm)) is True
+    assert asked[1][0] == []
+    assert asked[1][1] == [
+        {"type": "click", "name": "签到", "key": "签到"},
+        {
+            "name": "活动",
+            "sub_button": [
+                {"type": "click", "name": "家庭网抽奖", "key": "抽奖"},
+                {"type": "view", "name": "活动页", "url": "https://e.com/"},
+            ],
+        },
+    ]
+    assert asked[2] == (asked[1][1], asked[1][1][:1])
     assert stage.world.menu == asked[2][1]
 
 
-@pytest.mark.parametrize(
-    "menu",
-    [
-        [],
-        MENU * 2,
-        [{"label": "六个汉字太长"}],
-        [{"label": ""}],
-        [{"label": "a", "items": [{"label": str(n)} for n in range(6)]}],
-        [{"label": "a", "items": [{"label": "b", "items": [{"label": "c"}]}]}],
-        [{"label": "a", "url": "javascript:x"}],
-        [{"label": "a", "say": "x" * 129}],
-    ],
-)
-def test_a_menu_beyond_the_limits_is_refused_before_asking(stage: Stage, menu: Any) -> None:
+@pytest.mark.parametrize("button", [named("………………", says="x"), named("a", url="https://e.com/" + "字" * 400)])
+def test_a_menu_beyond_the_limits_is_refused_before_asking(stage: Stage, button: dict[str, Any]) -> None:
     with pytest.raises(MenuRefused, match="/"):
-        stage.run(lambda channel: publish_menu(channel.api, menu, lambda old, new: True))
+        stage.run(lambda channel: publish_menu(channel.api, menu(button), "zh", fill, lambda old, new: True))
     assert not stage.world.asked
 
 

@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 from pydantic import SecretStr
 
+from bot.settings import WeChatAccount
 from storage.incoming import Answer, Incoming
 
 TOKEN = "refbot_token_2026"
@@ -80,21 +80,17 @@ class House:
         self.kept[key] = value, time.monotonic() + seconds
 
 
-def settings(**changed: Any) -> SimpleNamespace:
+def settings(**changed: Any) -> WeChatAccount:
     """The table `[channels.wechat]` as the channel gets it."""
     table: dict[str, Any] = {
         "enabled": True,
-        "kind": "service",
-        "verified": True,
         "app_id": APP_ID,
         "app_secret": SecretStr(SECRET),
         "token": SecretStr(TOKEN),
         "aes_key": SecretStr(AES_KEY),
-        "mode": "safe",
         "api_url": "http://127.0.0.1:9",
-        "oauth_url": "",
     }
-    return SimpleNamespace(**(table | changed))
+    return WeChatAccount(**(table | changed))
 
 
 async def knock(

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import Any
 
 from starlette.routing import BaseRoute, Route
 
 from bot.channels import Channel, Outcome, Parcel, Service
+from bot.settings import WeChatAccount
 from bot.wechat.api import Api
 from bot.wechat.capabilities import CUSTOMER_SERVICE, MEDIA, Capabilities
 from bot.wechat.door import SAID_SECONDS, Door, said_key
@@ -32,7 +32,7 @@ _EARLIER_MAY_STAND = frozenset({"scan", "menu", "view", "notice", "unfollow", "t
 _UNSHOWABLE = frozenset({NO_PERMISSION, 40004, 40005, 40006, 40009, 45001})
 
 
-def open_channel(account: str, settings: Any, service: Service) -> Channel:
+def open_channel(account: str, settings: WeChatAccount, service: Service) -> Channel:
     """The channel of one account. `settings` is its table in config.toml.
 
     Raises ValueError when a key that the mode needs is missing or malformed.
@@ -45,7 +45,7 @@ class WeChat:
 
     name = "wechat"
 
-    def __init__(self, account: str, settings: Any, service: Service) -> None:
+    def __init__(self, account: str, settings: WeChatAccount, service: Service) -> None:
         self.account = account
         token, aes_key = settings.token.get_secret_value(), settings.aes_key.get_secret_value()
         for key, value in (("token", token), ("app_id", settings.app_id)):

@@ -1,22 +1,24 @@
 """Publishes the plan's menu on an account, after showing the one it replaces.
 
-Source: "Custom menu": at most three buttons with five under each; clients fetch a new menu within five minutes.
+Source: "Custom menu" of the platform; clients fetch a new menu within five minutes. How many buttons there may be is
+held by the plan's model; here only what the platform counts in bytes.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bot.wechat.api import Api
 from bot.wechat.faults import NO_MENU, Fault
+from content.plan.outreach import Button, Menu, SubButton
+from content.plan.texts import Text
 
-_BUTTONS, _UNDER = 3, 5
 _NAME_BYTES, _UNDER_NAME_BYTES = 16, 60
-_KEY_BYTES, _URL_BYTES = 128, 1024
+_URL_BYTES = 1024
 
-Button = Mapping[str, Any]
+Fill = Callable[[str, str], str]
 Confirm = Callable[[list[dict[str, Any]], list[dict[str, Any]]], bool | Awaitable[bool]]
 
 
@@ -24,13 +26,13 @@ class MenuRefused(ValueError):
     """A menu the platform would not take; the text says what is wrong, in Chinese and English."""
 
 
-async def publish_menu(api: Api, plan_menu: Sequence[Button], confirm: Confirm) -> bool:
+async def publish_menu(api: Api, menu: Menu, language: str, fill: Fill, confirm: Confirm) -> bool:
     """Replace the account's menu by the plan's, if `confirm(old, new)` agrees; True when it was replaced.
 
-    A button is `{"label", "say"}`, `{"label", "url"}` or `{"label", "items": [button…]}`; `old` and `new` have the
-    platform's form. Raises MenuRefused before anything is asked of the platform, and Fault.
+    `fill(text, language)` fills in what the plan's labels leave open. `old` and `new` are buttons in the platform's
+    form; `old` is empty when none was set through the API. Raises MenuRefused before the platform is asked, and Fault.
     """
-    new = buttons(plan_menu)
+    new = [_button(button, lambda text: fill(text[language], language), _NAME_BYTES) for button in menu.buttons]
     old = await current_menu(api)
     agreed = confirm(old, new)
     if not (await agreed if inspect.isawaitable(agreed) else agreed):
@@ -50,40 +52,19 @@ async def current_menu(api: Api) -> list[dict[str, Any]]:
     return list(answer.get("menu", {}).get("button", []))
 
 
-def buttons(plan_menu: Sequence[Button]) -> list[dict[str, Any]]:
-    """`plan_menu` in the platform's form. Raises MenuRefused."""
-    _limit(1 <= len(plan_menu) <= _BUTTONS, f"菜单应有 1 至 {_BUTTONS} 项", f"a menu has 1 to {_BUTTONS} buttons")
-    return [_button(button, _NAME_BYTES) for button in plan_menu]
+def _button(button: Button | SubButton, said: Callable[[Text], str], name_bytes: int) -> dict[str, Any]:
+    name = said(button.label)
+    _limit(name, name, name_bytes)
+    if isinstance(button, Button) and button.sub:
+        return {"name": name, "sub_button": [_button(under, said, _UNDER_NAME_BYTES) for under in button.sub]}
+    if button.url:
+        _limit(name, button.url, _URL_BYTES)
+        return {"type": "view", "name": name, "url": button.url}
+    # The key comes back when the button is tapped, and is the words it stands for.
+    return {"type": "click", "name": name, "key": button.says}
 
 
-def _button(button: Button, name_bytes: int) -> dict[str, Any]:
-    label = button["label"]
-    size = len(label.encode())
-    _limit(
-        0 < size <= name_bytes,
-        f"“{label}”的名称为 {size} 字节，最多 {name_bytes}",
-        f"the name is {size} bytes, at most {name_bytes}",
-    )
-    if items := button.get("items"):
-        _limit(len(items) <= _UNDER, f"“{label}”之下最多 {_UNDER} 项", f"at most {_UNDER} under one button")
-        _limit(name_bytes == _NAME_BYTES, f"“{label}”嵌套超过两级", "a menu has two levels")
-        return {"name": label, "sub_button": [_button(item, _UNDER_NAME_BYTES) for item in items]}
-    if url := button.get("url"):
-        _limit(
-            len(url.encode()) <= _URL_BYTES and url.startswith(("https://", "http://")),
-            f"“{label}”的网址不合法或超过 {_URL_BYTES} 字节",
-            f"the address is bad or longer than {_URL_BYTES} bytes",
-        )
-        return {"type": "view", "name": label, "url": url}
-    say = button.get("say") or label
-    _limit(
-        len(say.encode()) <= _KEY_BYTES,
-        f"“{label}”所说的话超过 {_KEY_BYTES} 字节",
-        f"its words are longer than {_KEY_BYTES} bytes",
-    )
-    return {"type": "click", "name": label, "key": say}
-
-
-def _limit(kept: bool, chinese: str, english: str) -> None:
-    if not kept:
-        raise MenuRefused(f"{chinese} / {english}")
+def _limit(name: str, text: str, most: int) -> None:
+    size = len(text.encode())
+    if size > most:
+        raise MenuRefused(f"菜单“{name}”：{size} 字节，最多 {most} / menu “{name}”: {size} bytes, at most {most}")
