@@ -93,20 +93,29 @@ def _form(turn: Turn, said: str) -> bool:
     if not form:
         return False
     turn.remember("form", {})
+    chosen = _chosen(turn, said)
+    if chosen:
+        turn.hear_as(chosen)  # the form's own choices are shown as a list as well
     return bool(mechanics()[form["mechanic"]].on_form(turn, form))
 
 
 def _number(turn: Turn, said: str) -> bool:
     """A bare number answers the newest list shown."""
-    if not said.isdecimal() or len(said) > 2:
+    said = _chosen(turn, said)
+    if not said:
         return False
-    shown = turn.recall("shown").get("says", [])
-    number = int(said)
-    if not 1 <= number <= len(shown):
-        return False
-    turn.hear_as(shown[number - 1])
-    chosen = normal(shown[number - 1])
+    turn.hear_as(said)
+    chosen = normal(said)
     return any(step(turn, chosen) for step in (_leave, _human, _mechanics, _faq, _lost))
+
+
+def _chosen(turn: Turn, said: str) -> str:
+    """What a bare number stands for in the newest list shown; empty when it stands for nothing."""
+    if not said.isdecimal() or len(said) > 2:
+        return ""
+    shown: list[str] = turn.recall("shown").get("says", [])
+    number = int(said)
+    return shown[number - 1] if 1 <= number <= len(shown) else ""
 
 
 def _mechanics(turn: Turn, said: str) -> bool:

@@ -16,7 +16,7 @@ from storage import bulk
 from storage.draft import Speaker
 from storage.incoming import Answer
 from storage.ledger import Posting
-from storage.store import transaction_number
+from storage.store import machine_now, transaction_number
 
 
 def lock_keys(connection: Connection, keys: Iterable[str]) -> tuple[set[str], int, int]:
@@ -35,6 +35,8 @@ def lock_keys(connection: Connection, keys: Iterable[str]) -> tuple[set[str], in
         "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM {set} AS keys(key)"
     )
     rows = bulk.select(connection, sql, keys)
+    if not rows:
+        return set(), transaction_number(connection), machine_now(connection)
     return {key for key, locked, _, _ in rows if not locked}, rows[0][2], rows[0][3]
 
 

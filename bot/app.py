@@ -1,0 +1,176 @@
+"""The composition root: settings → store, library, writer, channels, sender, schedule, web.
+
+The only place that knows all parts; it decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+from starlette.applications import Starlette
+
+from bot import channels, web
+from bot.config import Settings
+from bot.handoff import Handoff
+from bot.schedule import Schedule
+from bot.sender import Sender
+from bot.service import House
+from bot.writer import Writer
+from campaigns import running, words
+from campaigns.desk import Desk, apply_plan
+from content.bundle import Bundle
+from content.library import Library
+from storage import nodes, revisions, schema
+from storage.sealer import Sealer
+from storage.store import Store
+from storage.vault import Vault, secret_for
+
+_SLOT_STALE_SECONDS = 30
+OPERATOR = frozenset({"plan.apply"})
+_log = structlog.get_logger(__name__)
+
+
+class NothingToServe(Exception):
+    """The plan has faults; `faults` are printed."""
+
+    def __init__(self, faults: list[Any]) -> None:
+        super().__init__(f"{len(faults)} faults")
+        self.faults = faults
+
+
+def utc_now() -> datetime:
+    """The machine's time, as campaign time of a running service."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class App:
+    """One serving process. Made by `open_app`."""
+
+    settings: Settings
+    store: Store
+    vault: Vault
+    now: Callable[[], datetime]
+    asgi: Starlette | None = None
+    ready: bool = False
+    writer: Writer | None = None
+    sender: Sender | None = None
+    schedule: Schedule | None = None
+    house: House | None = None
+    channels: tuple[Any, ...] = ()
+
+    async def start(self) -> None:
+        """Take a slot, start the writer and whatever ticks, then let channels greet their platforms."""
+        holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        with self.store.begin() as connection:
+            slot = nodes.take_slot(connection, holder, _SLOT_STALE_SECONDS)
+        self.writer = Writer(
+            self.store, self.vault, slot, self.read_library, self.now, random.Random(secrets.randbits(64))
+        )
+        service = self.settings.service
+        self.house = House(self.store, self.vault, self.writer, self.now, service)
+        self.channels = tuple(open_channels(self.settings, self.house))
+        self.sender = Sender(self.writer.run, self.channels, self.now, holder)
+        self.house.on_release = self.sender.wake
+        self.schedule = Schedule(self.writer, Sealer(self.store, self.vault), slot, holder, self.now)
+        self._tasks = [asyncio.create_task(self.sender.loop()), asyncio.create_task(self.house.watch())]
+        self._handoff = Handoff(self)
+        await self._handoff.start()
+        self.schedule.start()
+        self._tasks += [asyncio.create_task(_greet(channel)) for channel in self.channels]
+        self.ready = True
+
+    async def close(self) -> None:
+        """Drain: nothing new is taken, what was taken is finished, what is claimed is given back."""
+        self.ready = False
+        assert self.writer and self.sender and self.schedule
+        await self.schedule.close()
+        await self._handoff.close()
+        await self.sender.close()
+        for task in self._tasks:
+            task.cancel()
+        await self.writer.close()
+        for channel in self.channels:
+            await channel.close()
+        self.store.close()
+
+    def read_library(self) -> Library:
+        """The applied revision of the (first) campaign, as stored."""
+        with self.store.read() as connection:
+            campaign = self._campaign
+            number = revisions.current(connection, campaign)
+            assert number is not None
+            return Library(Bundle.of(revisions.files(connection, campaign, number)), number, words())
+
+    @property
+    def _campaign(self) -> str:
+        with self.store.read() as connection:
+            return revisions.campaigns(connection)[0]
+
+
+def open_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> App:
+    """Open the store, bring its schema up to date on SQLite, and apply the plan's files to an empty database.
+
+    Raises NothingToServe, StoreLocked, SchemaTooNew, SchemaBehind, SecretMissing.
+    """
+    store = Store(settings.storage.url)
+    if store.is_sqlite:
+        schema.upgrade(store)
+    schema.require_current(store)
+    secret = settings.storage.secret.get_secret_value() if settings.storage.secret else None
+    app = App(settings, store, Vault(secret_for(store, secret)), now)
+    for folder in settings.service.plans:
+        _apply_first(app, folder)
+    app.asgi = Starlette(lifespan=lambda _: _lifespan(app), **web.pieces(app))
+    return app
+
+
+def _apply_first(app: App, folder: Path) -> None:
+    """`serve` applies files only where the database has no revision of that campaign yet."""
+    bundle = Bundle.read(folder)
+    with app.store.begin() as connection:
+        if revisions.campaigns(connection):
+            return
+        faults = [fault for fault in bundle.check(running()) if fault.severity == "fault"]
+        if faults:
+            raise NothingToServe(faults)
+        apply_plan(Desk(connection, "operator", OPERATOR, app.now(), "first start"), bundle, None)
+
+
+def open_channels(settings: Settings, house: House) -> list[Any]:
+    """One channel per enabled account of every channel found."""
+    opened = []
+    for name, module in channels.found().items():
+        for account, table in settings.accounts(name):
+            if table.enabled:
+                opened.append(module.open_channel(account, table, house))
+    return opened
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: App) -> AsyncIterator[None]:
+    await app.start()
+    assert app.asgi
+    app.asgi.router.routes.extend(web.opened(app))
+    try:
+        yield
+    finally:
+        await app.close()
+
+
+async def _greet(channel: Any) -> None:
+    try:
+        await channel.start()
+    except Exception:  # noqa: BLE001 (a platform that cannot be reached must not stop the others)
+        _log.exception("channel_start_failed", channel=channel.name, account=channel.account)

@@ -1,0 +1,94 @@
+"""Commands that write are run by the serving process on SQLite: one JSON line in, one out, on a socket only its owner
+may open. Knows which acts may be asked for, nothing of how they are done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from campaigns.desk import ActRefused, Desk, apply_plan
+from content.bundle import Bundle
+
+if TYPE_CHECKING:
+    from bot.app import App
+
+_LINE_MAX = 64 * 1024 * 1024  # a plan's files in base64
+
+
+def socket_path(database: Path) -> Path:
+    """Where the serving process of this database listens."""
+    return database.with_name(database.name + ".sock")
+
+
+class Handoff:
+    """The serving side. On PostgreSQL there is nothing to hand over: commands write for themselves."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._path = socket_path(app.store.path) if app.store.path else None
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen; a socket left by a process that died is replaced, since we hold the database's lock."""
+        if self._path:
+            self._path.unlink(missing_ok=True)
+            before = os.umask(0o177)
+            try:
+                self._server = await asyncio.start_unix_server(self._serve, self._path, limit=_LINE_MAX)
+            finally:
+                os.umask(before)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._server and self._path:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            answer = await self._answer(json.loads(await reader.readline()))
+        except ActRefused as refused:
+            answer = {"refused": {"zh": refused.zh, "en": refused.en}}
+        except (ValueError, KeyError) as broken:
+            answer = {"refused": {"zh": f"命令不完整：{broken}", "en": f"incomplete command: {broken}"}}
+        writer.write(json.dumps(answer).encode() + b"\n")
+        await writer.drain()
+        writer.close()
+
+    async def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+        assert self._app.writer
+        now = self._app.now()
+        return await self._app.writer.run(lambda connection: perform(connection, asked, now))
+
+
+def perform(connection: Any, asked: dict[str, Any], now: Any) -> dict[str, Any]:
+    """Do one act in the given transaction. Raises ActRefused, or ValueError for an act nobody knows."""
+    if asked["act"] == "plan.apply":
+        files = {path: base64.b64decode(raw) for path, raw in asked["files"].items()}
+        desk = Desk(connection, "operator", frozenset({"plan.apply"}), now, asked.get("why", ""))
+        applied = apply_plan(desk, Bundle.of(files), asked["expected"])
+        return {"number": applied.number, "changed": applied.changed}
+    raise ValueError(asked["act"])
+
+
+def ask(database: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
+    """Hand an act to the serving process; None when no process serves this database. Raises ActRefused."""
+    path = socket_path(database)
+    if not path.exists():
+        return None
+    with socket.socket(socket.AF_UNIX) as line:
+        try:
+            line.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return None
+        line.sendall(json.dumps(asked).encode() + b"\n")
+        answer: dict[str, Any] = json.loads(line.makefile("rb").readline())
+    if "refused" in answer:
+        raise ActRefused(**answer["refused"])
+    return answer

@@ -1,0 +1,37 @@
+"""What can be measured from outside, read when it is asked for: nothing is counted on the message path but integers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from bot.writer import Writer
+
+
+class House(Collector):
+    """The writer's and sender's counters, and what stands open in the database."""
+
+    def __init__(self, writer: Writer, open_counts: Callable[[], dict[tuple[str, str], int]]) -> None:
+        self._writer, self._open_counts = writer, open_counts
+
+    def collect(self) -> Iterator[Metric]:
+        """One pass over the present values."""
+        yield CounterMetricFamily("koukou_messages", "Messages decided by this process", self._writer.heard)
+        yield CounterMetricFamily("koukou_groups", "Groups committed by this process", self._writer.groups)
+        yield CounterMetricFamily("koukou_reruns", "Groups decided again one by one", self._writer.reruns)
+        yield GaugeMetricFamily("koukou_waiting", "Messages waiting to be decided", self._writer.waiting)
+        family = GaugeMetricFamily("koukou_deliveries", "Deliveries not ended", labels=("account", "state"))
+        for (account, state), count in self._open_counts().items():
+            family.add_metric((account, state), count)
+        yield family
+
+
+def render(collector: Any) -> bytes:
+    """The metrics in Prometheus' text form."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    return generate_latest(registry)
