@@ -44,7 +44,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong: the file and line (0: the whole file) or else the variable, the key, and why in both languages."""
+    """One thing wrong: the file and line (0: the whole file) or else the variable, the key, and why."""
 
     file: str
     line: int
