@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from content.bundle import Bundle
 from content.changes import plan_as_json
-from content.plan.model import CLAUSES
+from content.plan.model import CLAUSES, Plan
+from content.plan.reading import inner, keys_of
+from content.plan.terms import Gain, Table
+from tests.plan_editing import FOLDER
 
-FOLDER = Path(__file__).parent.parent / "content" / "family-network"
 BRIEF = [
     "goals",
     "window",
@@ -112,3 +115,24 @@ def test_a_misspelt_key_is_named_on_its_line(data: st.DataObject) -> None:
     found = found_with(lines).check(frozenset(CLAUSES))
     named = [one for one in found if one.line == first + 1 and one.severity == "fault"]
     assert named, lines[first]
+
+
+def keys(table: type[Table], above: str = "") -> Iterator[str]:
+    for key, field in keys_of(table).items():
+        below, many = inner(field.annotation)
+        if below is None or below is Gain:
+            yield f"{above}{key}"
+        else:
+            yield from keys(below, f"{above}{key}{'[]' if many else ''}.")
+
+
+@pytest.mark.parametrize("name", ["plan.md", "plan.zh.md"])
+def test_both_pages_name_every_key(name: str) -> None:
+    page = (FOLDER.parent.parent / "docs" / name).read_text("utf-8")
+    for clause in CLAUSES:
+        if "." in clause:
+            continue
+        below, many = inner(keys_of(Plan)[clause].annotation)
+        assert below
+        section = page.split(f"### `[[{clause}]]`" if many else f"### `[{clause}]`")[1].split("###")[0]
+        assert [key for key in keys(below) if f"`{key}`" not in section] == [], clause

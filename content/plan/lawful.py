@@ -42,19 +42,22 @@ MASS_RULE = (
 )
 
 BENEFIT = "送|领|赚|得|奖|抽|赢|享"
-HELPING = re.compile(r"好友助力|助力(?:解锁|领|得|抽|免)|帮我助力|集赞|集卡|砍价|砍一刀|帮我砍|加速领", re.IGNORECASE)
-SHARING = re.compile(
-    rf"(?:分享|转发)[^，。；！？,.;!?\n]{{0,12}}(?:{BENEFIT})|"
-    r"\b(?:shar(?:e|ing)|forward(?:ing)?)\b[^,.;!?\n]{0,40}\b(?:win|earn|get|gets|receive|reward|points|draws?|chances?)\b",
-    re.IGNORECASE,
-)
-FOLLOWING = re.compile(
-    rf"(?<!取消)关注[^，。；！？,.;!?\n]{{0,8}}(?:{BENEFIT})|"
-    r"\bfollow(?:ing)?\b[^,.;!?\n]{0,30}\b(?:win|earn|get|gets|receive|reward|points|draws?|chances?)\b",
-    re.IGNORECASE,
-)
+GAIN_EN = r"(?:win|earn|gets?|receive|rewards?|points|credit|draws?|chances?)"
+WITHIN = r"[^，。；！？,.;!?\n]"  # one clause of a sentence
+
+
+def _for(act_zh: str, act_en: str) -> re.Pattern[str]:
+    """An act and a benefit in one clause, in either order in English."""
+    chinese = rf"(?:{act_zh}){WITHIN}{{0,12}}?(?:{BENEFIT})"
+    english = rf"\b(?:{act_en})\b{WITHIN}{{0,40}}?\b{GAIN_EN}\b|\b{GAIN_EN}\b{WITHIN}{{0,20}}?\bfor (?:{act_en})\b"
+    return re.compile(f"{chinese}|{english}", re.IGNORECASE)
+
+
+HELPING = re.compile(r"好友助力|助力(?:解锁|领|得|抽|免)|帮我助力|集赞|集卡|砍价|砍一刀|帮我砍|加速领")
+SHARING = _for("分享|转发", "shar(?:e|ing)|forward(?:ing)?")
+FOLLOWING = _for("(?<!取消)关注", "follow(?:ing)?")
 DENIAL = re.compile(r"不|没有|无需|并非|\bno\b|\bnot\b|\bnever\b|n't\b|\bnothing\b|\bneither\b", re.IGNORECASE)
-FRAGMENT = re.compile(r"[^，。；！？,.;!?\n]+")
+FRAGMENT = re.compile(WITHIN + "+")
 WORDING = ((HELPING, HELP_RULE), (SHARING, SHARING_RULE), (FOLLOWING, FOLLOWING_RULE))
 
 
@@ -70,7 +73,7 @@ def wording(data: Any, path: Path = ()) -> Iterator[Finding]:
         for fragment in FRAGMENT.findall(data):
             for pattern, rule in WORDING:
                 found = pattern.search(fragment)
-                if found and not DENIAL.search(fragment):
+                if found and not DENIAL.search(fragment[: found.end()]):
                     said = Said(
                         f"微信不允许的说法：「{found[0]}」", f"wording that WeChat forbids: “{found[0]}”", *rule
                     )

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, model_validator
 
-from content.plan.terms import Benefit, Count, Fen, Id, Share, Span, Table, amount, refuse, term
+from content.plan.terms import Benefit, Count, Fen, Id, Share, Span, Table, amount, instead, refuse, term
 from content.plan.texts import Caption, File, Long, MenuLabel, Name, Says, SubLabel, Url
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -53,9 +53,9 @@ class Push(Table):
     to: Literal["everyone", "members", "prospects", "referrers"] = term("发给谁", "to whom")
     way: Literal["mass", "service", "template"] = term("微信发送方式", "way on WeChat")
     about: Literal["campaign", "service"] = term("内容性质", "what it is about")
-    at: Annotated[datetime, AfterValidator(_local)] | None = None
-    weekday: Weekday | None = None
-    hour: time | None = None
+    at: Annotated[datetime, AfterValidator(_local)] | None = instead("时间", "at")
+    weekday: Weekday | None = instead("每周几", "weekday")
+    hour: time | None = instead("几点", "hour")
     poster: File = term("海报", "poster")
     text: Caption = term("文案", "text")
 
@@ -96,8 +96,8 @@ class Prize(Table):
     name: Name = term("奖品", "prize")
     gives: Benefit = amount("内容", "what it gives")
     worth: Fen = amount("单个价值", "worth of one")
-    quantity: Count = None
-    odds: Share = None
+    quantity: Count = instead("数量", "quantity")
+    odds: Share = instead("中奖概率", "odds")
 
     @model_validator(mode="after")
     def _lawful(self) -> Prize:
@@ -200,8 +200,8 @@ class SubButton(Table):
     """A second-level entry of the WeChat menu."""
 
     label: SubLabel = term("名称", "label")
-    says: Says | None = None
-    url: Url | None = None
+    says: Says | None = instead("相当于用户说", "says")
+    url: Url | None = instead("打开网页", "opens the page")
 
     @model_validator(mode="after")
     def _target(self) -> SubButton:
@@ -213,9 +213,9 @@ class Button(Table):
     """A first-level entry of the WeChat menu: says something, opens a page, or holds up to five more."""
 
     label: MenuLabel = term("名称", "label")
-    says: Says | None = None
-    url: Url | None = None
-    sub: tuple[SubButton, ...] | None = None
+    says: Says | None = instead("相当于用户说", "says")
+    url: Url | None = instead("打开网页", "opens the page")
+    sub: tuple[SubButton, ...] | None = instead("子菜单", "sub-buttons")
 
     @model_validator(mode="after")
     def _target(self) -> Button:

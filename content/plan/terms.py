@@ -48,6 +48,11 @@ def amount(zh: str, en: str) -> Any:
     return Field(default=None, json_schema_extra={"zh": zh, "en": en, "amount": True})
 
 
+def instead(zh: str, en: str) -> Any:
+    """A key that may be absent because another can stand in its place."""
+    return Field(default=None, json_schema_extra={"zh": zh, "en": en})
+
+
 def refuse(zh: str, en: str, hint_zh: str = "", hint_en: str = "", below: str = "") -> PydanticCustomError:
     """An error that carries its words in both languages through pydantic; `below` names the key inside the value."""
     return PydanticCustomError("plan", "{en}", {"en": en, "said": Said(zh, en, hint_zh, hint_en), "below": below})
@@ -200,11 +205,11 @@ def _all_open(value: Any) -> Any:
 class Gain(Table):
     """What somebody gets: exactly one of credit (fen), points, minutes, data (megabytes) or goods (an article)."""
 
-    credit: Fen = Field(default=None, json_schema_extra={"zh": "话费", "en": "credit"})
-    points: Count = Field(default=None, json_schema_extra={"zh": "积分", "en": "points"})
-    minutes: Minutes = Field(default=None, json_schema_extra={"zh": "通话分钟", "en": "minutes"})
-    data: Megabytes = Field(default=None, json_schema_extra={"zh": "流量", "en": "data"})
-    goods: Id | None = Field(default=None, json_schema_extra={"zh": "实物", "en": "goods"})
+    credit: Fen = instead("话费", "credit")
+    points: Count = instead("积分", "points")
+    minutes: Minutes = instead("通话分钟", "minutes")
+    data: Megabytes = instead("流量", "data")
+    goods: Id | None = instead("实物", "goods")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Gain:
