@@ -1,11 +1,12 @@
 """WeChat official accounts, service and subscription: callbacks in, customer-service messages out.
 
 Turns what the platform says into `Incoming` and sends message trees within the platform's windows and limits. Decides
-nothing about people, points or campaigns. Platform rules: research/wechat.md and the pages named there.
+nothing about people, points or campaigns. Platform rules: docs/wechat.md.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from bot.channels import Channel, Outcome, Parcel, Service
 from bot.settings import WeChatAccount
-from bot.wechat.api import Api
+from bot.wechat.api import Api, load_libraries
 from bot.wechat.capabilities import CUSTOMER_SERVICE, MEDIA, Capabilities
 from bot.wechat.door import SAID_SECONDS, Door, said_key
 from bot.wechat.faults import BAD_MEDIA, NO_PERMISSION, Fault, outcome
@@ -72,9 +73,10 @@ class WeChat:
         return False
 
     async def start(self) -> None:
-        """Say what the settings leave open; the platform itself need not be told."""
+        """Make ready to send, beside the event loop. The platform itself need not be told anything."""
         if self._mode == "plain":
             log.warning("wechat %s: plain mode, the signature does not cover what a message says", self.account)
+        await asyncio.to_thread(load_libraries)
 
     async def close(self) -> None:
         """Release the connections to the platform."""

@@ -154,6 +154,12 @@ class Api:
             self._http = None
 
 
+def load_libraries() -> None:
+    """Import what calls need, which takes most of a second: done beside the event loop, before the first call."""
+    import httpx  # noqa: F401
+    from wechatpy.client import WeChatClient  # noqa: F401
+
+
 def _client(api: Api) -> WeChatClient:
     from wechatpy.client import WeChatClient
 

@@ -1,6 +1,6 @@
 """What a call to the platform can come to, and the one table from error code to the outcome of a send.
 
-Source: the platform's error list and wechatpy's constants, classified in research/wechat.md 2.7. Texts of faults carry
+Source: the platform's error list and wechatpy's constants, classified in docs/wechat.md. Texts of faults carry
 no token and no secret.
 """
 

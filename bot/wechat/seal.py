@@ -1,7 +1,7 @@
 """The seal on a callback: the account's signature, and the AES envelope of safe and compatible mode.
 
 Promises that what `open` returns was written by someone who holds the account's keys. Knows nothing of XML or meaning.
-Rules: developers.weixin.qq.com, "Technical Plan" of message encryption; research vectors V0 to V2.
+Rules: developers.weixin.qq.com, "Technical Plan" of message encryption, and its published vectors.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The platform's side: keys, tokens, quotas, faults on demand, the server, and the posting of callbacks.
 
-Rules and numbers: research/wechat.md parts 1 and 2.
+Rules and numbers: docs/wechat.md.
 """
 
 from __future__ import annotations
