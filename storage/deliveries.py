@@ -22,6 +22,8 @@ RESENT: Final = "resent"  # the reason of a row that may have been sent before: 
 _SECOND = 1_000_000
 _LONGEST_BACKOFF = 300
 _OPEN = "state IN ('queued', 'passive', 'claimed', 'sending')"
+# Said so that no database takes the index of open rows to look up one person, whatever its statistics are.
+_NOT_ENDED = "state NOT IN ('sent', 'handed_over', 'refused', 'failed', 'doubtful')"
 _LEASED = "state IN ('passive', 'claimed', 'sending')"
 
 
@@ -89,19 +91,21 @@ def claim(
     Of each person only the oldest open row of the lane is taken, so the next waits until it ended; a push also waits
     for that person's replies. `lease` names this claim and no other, for it is what later steps are conditional on.
     """
-    locking = "" if connection.dialect.name == "sqlite" else " FOR UPDATE OF d SKIP LOCKED"
+    locking = "" if connection.dialect.name == "sqlite" else " FOR UPDATE SKIP LOCKED"
+    # Picked in the order of the index of open rows and joined afterwards, or a push to many would be sorted each time;
     # OFFSET 0 keeps PostgreSQL from joining all open rows at once: the few oldest are asked one by one.
     rows = connection.execute(
         text(
-            "SELECT d.id, d.account, d.subscriber, d.identity, i.address, t.said, d.part, d.kind, d.lane, i.heard_at, "
-            "i.heard_kind, i.sent_since "
-            "FROM delivery d JOIN identity i ON i.id = d.identity JOIN text t ON t.id = d.text "
+            "WITH picked AS MATERIALIZED (SELECT d.* FROM delivery d "
             f"WHERE d.account = :account AND d.state = 'queued' AND d.{_OPEN} AND d.due_at <= :now "
             "AND (d.lease_until IS NULL OR d.lease_until <= :machine_now) "
             "AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.subscriber = d.subscriber AND e.identity = d.identity "
-            f"AND e.{_OPEN} AND e.id <> d.id AND (e.state IN ('claimed', 'sending') OR e.lane < d.lane "
+            f"AND e.{_NOT_ENDED} AND e.id <> d.id AND (e.state IN ('claimed', 'sending') OR e.lane < d.lane "
             "OR (e.lane = d.lane AND (e.due_at, e.id) < (d.due_at, d.id))) LIMIT 1 OFFSET 0) "
-            f"ORDER BY d.lane, d.due_at, d.id LIMIT :limit{locking}"
+            f"ORDER BY d.lane, d.due_at LIMIT :limit{locking}) "
+            "SELECT p.id, p.account, p.subscriber, p.identity, i.address, t.said, p.part, p.kind, p.lane, i.heard_at, "
+            "i.heard_kind, i.sent_since FROM picked p JOIN identity i ON i.id = p.identity "
+            "JOIN text t ON t.id = p.text ORDER BY p.lane, p.due_at, p.id"
         ),
         {"account": account, "now": now, "machine_now": machine_now, "limit": limit},
     ).all()
@@ -147,8 +151,8 @@ def finish(connection: Connection, results: Iterable[Ended], machine_now: int, a
     """Write how requests ended; returns the ids that ended for good or wait for another try.
 
     A result counts only while the row still carries its lease: also after the lease ran out, as long as nobody else
-    took the row, for late truth is better than doubt. A retry comes after its wait or a growing back-off, whichever is
-    longer, and at the MAX_TRIES-th the row has failed. `slow` is no fault of the message and is not counted.
+    took the row, for late truth is better than doubt. Another try comes after its wait or a growing back-off,
+    whichever is longer; at the MAX_TRIES-th `retry` the row has failed. `slow` is no fault of the message and is not counted.
     """
     by_id = {result.id: result for result in results}
     locking = "" if connection.dialect.name == "sqlite" else " ORDER BY id FOR UPDATE"
@@ -286,13 +290,13 @@ def _refuse_unlawful(connection: Connection, ids: Sequence[int], lease: str, at:
 def _ended(row: Any, result: Ended, machine_now: int, at: int) -> tuple[Any, ...]:
     """The row of an update: state, reason, lease, lease_until, tries, ended_at, id."""
     state, reason, tries, wait = result.state, result.reason, row.tries, result.wait
+    if state in ("retry", "doubtful"):
+        tries += 1
+        wait = max(wait, min(2**tries, _LONGEST_BACKOFF))
     if state == "doubtful":
         state, reason = _doubt(row.kind, row.tries, row.reason, result.reason)
-        tries += 1
     elif state == "retry":
-        tries += 1
         state = "failed" if tries >= MAX_TRIES else "queued"
-        wait = max(wait, min(2**tries, _LONGEST_BACKOFF))
     elif state == "slow":
         state = "queued"
     if state != "queued":
