@@ -68,6 +68,9 @@ WRONG = {
     "negative count": ("most = 20", "most = -20", "most = -20", "referral.most", "fault", "whole number"),
     "share of share": ('"15%"', '"15"', 'growth = "15"', "goals.user_growth", "fault", "15"),
     "span of months": ('hold = "15d"', 'hold = "15 moons"', "moons", "referral.hold", "fault", "moons"),
+    "endless span": ('hold = "15d"', 'hold = "9999999d"', "9999999d", "referral.hold", "fault", "100 years"),
+    "endless money": ('"20 元" }', '"99999999999 元" }', "99999999999", "referral.referee.credit", "fault", "measure"),
+    "endless count": ("most = 20", "most = 9223372036854775807", "9223372", "referral.most", "fault", "whole number"),
     "two benefits": (
         "{ points = 3000 }",
         '{ points = 3000, credit = "1 元" }',

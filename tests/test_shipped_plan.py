@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from content.bundle import Bundle
 from content.changes import plan_as_json
+from content.faults import PlanFaults
 from content.plan.model import CLAUSES, Plan
 from content.plan.reading import inner, keys_of
 from content.plan.terms import Gain, Table
@@ -89,7 +90,7 @@ def test_shipped_plan_is_json() -> None:
     assert json.loads(json.dumps(plan_as_json(shipped().plan)))["id"] == "family-network-2026"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_a_deleted_key_is_noticed(data: st.DataObject) -> None:
     clause, first, end = data.draw(st.sampled_from(slips()))
@@ -106,7 +107,7 @@ def test_a_deleted_key_is_noticed(data: st.DataObject) -> None:
         assert one.line == document.line(steps)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_a_misspelt_key_is_named_on_its_line(data: st.DataObject) -> None:
     _, first, _ = data.draw(st.sampled_from(slips()))
@@ -115,6 +116,28 @@ def test_a_misspelt_key_is_named_on_its_line(data: st.DataObject) -> None:
     found = found_with(lines).check(frozenset(CLAUSES))
     named = [one for one in found if one.line == first + 1 and one.severity == "fault"]
     assert named, lines[first]
+
+
+JUNK = [
+    *("7", "-1", "1.5", "nan", "true", "9223372036854775807", "2026-11-01", "09:00:00", "2026-11-01T00:00:00Z"),
+    *('""', '"x"', '"unset"', '"\\u0000"', '"{"', '"{x!r}"', '"99999999999 元"', '"99999999999d"', '"9e9 GB"'),
+    *("[]", "[[]]", "[{}]", '["zh", "en"]', "{}", "{a = 1}", "{zh = 1}"),
+]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data(), st.sampled_from(JUNK))
+def test_no_value_makes_the_check_fail(data: st.DataObject, junk: str) -> None:
+    _, first, end = data.draw(st.sampled_from(slips()))
+    lines = shipped().files["plan.toml"].decode().splitlines()
+    pair = PAIR.match(lines[first])
+    assert pair
+    bundle = found_with([*lines[:first], f"{pair[1]} = {junk}", *lines[end:]])
+    found = [one for one in bundle.check(frozenset()) if one.severity == "fault"]
+    try:
+        plan_as_json(bundle.plan)
+    except PlanFaults as refused:
+        assert {one.key for one in refused.faults} <= {one.key for one in found}
 
 
 def keys(table: type[Table], above: str = "") -> Iterator[str]:

@@ -21,6 +21,8 @@ from content.faults import Said
 
 UNSET = "unset"
 CURRENCY = re.compile(r"[A-Z]{3}")
+MOST = 10**12  # of any unit; sums of such still fit the ledger
+MOST_SECONDS = 36_525 * 86_400
 NUMBER = re.compile(r"(?:(?P<sign>[¥￥])\s*)?(?P<number>\d[\d,]*(?:\.\d+)?)\s*(?P<unit>\D*)")
 
 
@@ -75,7 +77,10 @@ def _quantity(value: Any, units: Mapping[str, Decimal], example: str) -> Decimal
     unit = found["unit"].strip().lower() or {"¥": "元", "￥": "元"}.get(found["sign"] or "", "")
     if unit not in units:
         raise _unreadable(value, example)
-    return Decimal(found["number"].replace(",", "")) * units[unit]
+    quantity = Decimal(found["number"].replace(",", "")) * units[unit]
+    if quantity > MOST:
+        raise refuse(f"{value!r} 大得不合理", f"{value!r} is beyond all measure")
+    return quantity
 
 
 def _whole(value: Any, units: Mapping[str, Decimal], example: str, least: str) -> int:
@@ -126,7 +131,10 @@ SPANS = {
 
 def _span(value: Any, context: Mapping[str, Any]) -> timedelta:
     units = {word: Decimal(seconds) for seconds, words in SPANS.items() for word in words}
-    return timedelta(seconds=_whole(value, units, "48h", "second"))
+    seconds = _whole(value, units, "48h", "second")
+    if seconds > MOST_SECONDS:
+        raise refuse(f"{value!r} 太长，最多 100 年", f"{value!r} is more than 100 years")
+    return timedelta(seconds=seconds)
 
 
 def _share(value: Any, context: Mapping[str, Any]) -> Decimal:
@@ -137,7 +145,7 @@ def _share(value: Any, context: Mapping[str, Any]) -> Decimal:
 
 
 def _count(value: Any, context: Mapping[str, Any]) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
         raise refuse(f"{value!r} 不是整数", f"{value!r} is not a whole number", "不加引号，写成 200", "no quotes: 200")
     return value
 
