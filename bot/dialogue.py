@@ -19,6 +19,7 @@ from storage.draft import Draft
 from storage.group import Group
 
 _SILENT = frozenset({"unfollow", "view", "notice"})  # the platform tells us; no answer is possible
+_WITHDRAWN = frozenset({"user_authorization_revoke", "user_authorization_cancellation"})  # WeChat: erase what was given
 _MEDIA = frozenset({"picture", "location", "link", "other"})
 _log = structlog.get_logger(__name__)
 
@@ -67,7 +68,10 @@ def _platform(turn: Turn, said: str) -> bool:
         turn.keep_parked()
         return True
     if kind in _SILENT:
-        turn.note("noticed", what=str(turn.heard.data.get("event", kind))[:40])
+        event = str(turn.heard.data.get("event", kind)).lower()
+        turn.note("noticed", what=event[:40])
+        if event in _WITHDRAWN:
+            turn.forget()
         return True
     return False
 

@@ -4,7 +4,7 @@ This room decides. It knows no channel, no HTTP and no SQL.
 
 A mechanic is a module here with `WORDS` (its commands, each with the words a subscriber types for it, both languages)
 and `answer(turn, command)`. It may also have `on_form(turn, form) -> bool` for an answer it asked for, `on_timer(turn,
-kind)` with `TIMERS`, and `CLAUSE`, the clause of the plan that it runs.
+kind)` with `TIMERS`, and `CLAUSES`, what it runs of the plan.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def mechanics() -> dict[str, ModuleType]:
 @cache
 def running() -> frozenset[str]:
     """The clauses of a plan that this version runs."""
-    return frozenset(module.CLAUSE for module in mechanics().values() if hasattr(module, "CLAUSE"))
+    return frozenset(clause for module in mechanics().values() for clause in module.CLAUSES) | {"keywords"}
 
 
 @cache

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from campaigns.refusals import AlreadyDone, NotRunning
 from campaigns.turn import Turn
 
-CLAUSE = "checkin"
+CLAUSES = ("checkin",)
 WORDS = {"checkin": ("签到", "打卡", "每日签到", "checkin", "check in", "check-in")}
 
 

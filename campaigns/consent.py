@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from campaigns.turn import Turn
 
+CLAUSES = ("leave",)
 WORDS = {
     "leave": ("退订", "stop", "unsubscribe", "td", "取消订阅", "退订活动消息"),
     "return": ("恢复接收", "start", "恢复订阅", "subscribe"),

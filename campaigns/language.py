@@ -5,6 +5,7 @@ from __future__ import annotations
 from campaigns.turn import Turn
 from content.message import Choice
 
+CLAUSES = ()
 WORDS = {
     "language": ("语言", "切换语言", "language"),
     "zh": ("中文", "chinese"),

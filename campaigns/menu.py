@@ -5,7 +5,7 @@ from __future__ import annotations
 from campaigns.turn import Turn
 from content.message import Picture
 
-CLAUSE = "welcome"
+CLAUSES = ("welcome", "site", "menu", "window")
 WORDS = {
     "menu": ("菜单", "主菜单", "menu", "首页"),
     "help": ("帮助", "help", "?", "怎么用"),

@@ -7,6 +7,7 @@ from content.plan import Plan
 from storage import ledger
 from storage.group import Group
 
+CLAUSES = ("points",)
 WORDS = {
     "points": ("积分", "我的积分", "查积分", "points", "my points", "balance"),
     "history": ("积分明细", "明细", "为什么有积分", "history", "points history"),

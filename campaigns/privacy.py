@@ -7,6 +7,7 @@ from typing import Any
 from campaigns.turn import Turn
 from content.message import Choice
 
+CLAUSES = ("privacy",)
 WORDS = {
     "privacy": ("隐私", "我的隐私", "privacy"),
     "know": (

@@ -6,7 +6,7 @@ from campaigns.refusals import NotRunning
 from campaigns.turn import Turn
 from content.message import Picture
 
-CLAUSE = "response"
+CLAUSES = ("response",)
 WORDS = {
     "human": ("人工", "转人工", "客服", "人工客服", "human", "agent", "support"),
     "apply": ("办理", "怎么办理", "申请", "apply", "sign up"),

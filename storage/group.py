@@ -25,6 +25,10 @@ PASSIVE_LEASE = 20_000_000  # microseconds: WeChat's three tries of 5 s, and a m
 _CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0/O, 1/I: codes are read aloud and typed
 
 
+_NOT_THEIR_ACT = frozenset({"view", "notice", "unfollow"})  # opens no window, and says nothing of following
+_OF_KNOWN = frozenset({"notice", "unfollow"})  # told of people; those we do not know stay unknown
+
+
 class Elsewhere(Exception):
     """Another node works on this key now: wait for its stored answer."""
 
@@ -60,8 +64,8 @@ class Group:
         elsewhere, self._tx, self._machine_now = loading.lock_keys(self._connection, keys)
         settled: dict[str, Answer | Elsewhere] = {key: Elsewhere(key) for key in elsewhere}
         settled.update(loading.stored_answers(self._connection, [key for key in keys if key not in elsewhere]))
-        fresh = [incoming for incoming in incomings if incoming.key not in settled]
-        self._load_speakers(fresh)
+        strangers = self._load_speakers([incoming for incoming in incomings if incoming.key not in settled])
+        settled.update((incoming.key, Answer(0)) for incoming in strangers)
         self._load_state()
         return settled
 
@@ -73,7 +77,8 @@ class Group:
         for account in names:
             self.book.open(account, accounts[account])
 
-    def _load_speakers(self, incomings: Sequence[Incoming]) -> None:
+    def _load_speakers(self, incomings: Sequence[Incoming]) -> list[Incoming]:
+        """Lock or make the people who speak. Returns what a platform says of people we do not know: nobody is made."""
         digests: dict[str, Incoming] = {}
         inner: dict[int, Incoming] = {}
         for incoming in incomings:
@@ -82,13 +87,18 @@ class Group:
             else:
                 digests[self._vault.digest(incoming.channel, incoming.account, incoming.sender)] = incoming
         found = loading.by_digest(self._connection, digests)
+        strangers = []
         for digest, incoming in digests.items():
+            if digest not in found and incoming.kind in _OF_KNOWN:
+                strangers.append(incoming)
+                continue
             speaker = found.get(digest) or self._new_speaker(digest, incoming)
             self._speakers[incoming.channel, incoming.account, incoming.sender] = speaker
         known = {speaker.id: speaker for speaker in self._speakers.values()}
         for number, speaker in loading.by_number(self._connection, list(inner)).items():
             # The same person may speak and have a timer in one group: both see one state.
             self._speakers["", "", str(number)] = known.get(number, speaker)
+        return strangers
 
     def _new_speaker(self, digest: str, incoming: Incoming) -> Speaker:
         speaker = Speaker(
@@ -177,7 +187,7 @@ class Group:
         self._keep_changes(draft)
         if inner:
             self._add("fired", (True, int(incoming.data["timer"])))
-        else:
+        elif incoming.kind not in _NOT_THEIR_ACT:
             self._touched[speaker.identity] = draft
         if draft.forget or incoming.kind == "unfollow":
             self._erased.append(draft)
@@ -239,7 +249,7 @@ class Group:
         columns = ("language", "status", "referrer", "consent", "guest")
         bulk.update(self._connection, _TABLES["subscriber"], "id", columns, changed)
         touched = [
-            (draft.incoming.sender, True, draft.at, draft.incoming.kind, 0, None, identity)
+            (draft.incoming.sender, True, draft.at, _window_kind(draft.incoming), 0, None, identity)
             for identity, draft in sorted(self._touched.items())
         ]
         columns = ("address", "following", "heard_at", "heard_kind", "sent_since", "parked_until")
@@ -280,6 +290,13 @@ class Group:
 
     def _add(self, name: str, row: tuple[Any, ...]) -> None:
         self._rows.setdefault(name, []).append(row)
+
+
+
+
+def _window_kind(incoming: Incoming) -> str:
+    """The act as platforms count it for their windows: a tap on a menu is less than a message."""
+    return "menu" if incoming.data.get("by") == "menu" else incoming.kind
 
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
