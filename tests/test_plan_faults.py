@@ -237,6 +237,23 @@ WRONG = {
         "fault",
         "later",
     ),
+    "time in words": (
+        "opens = 08:30:00",
+        'opens = "late"',
+        'opens = "late"',
+        "response.desk[0].opens",
+        "fault",
+        "time of day",
+    ),
+    "date in words": ("on = 2026-11-05", 'on = "soon"', 'on = "soon"', "media.articles[0].on", "fault", "a date"),
+    "near choice": (
+        'kind = "booth"',
+        'kind = "boot"',
+        '"boot"',
+        "offline.spots[2].kind",
+        "fault",
+        "did you mean booth",
+    ),
     "late training": ("by = 2026-10-25", "by = 2026-11-25", "by = 2026-11-25", "training.by", "warning", "before"),
     "article outside": (
         "on = 2026-11-05",
@@ -310,6 +327,14 @@ def test_every_fault_comes_in_one_pass(shipped: dict[str, bytes]) -> None:
         "site.popup.zh",
         "window.end",
     }
+
+
+def test_a_list_of_wrong_items_is_not_called_empty(shipped: dict[str, bytes]) -> None:
+    text = shipped["plan.toml"].decode().replace('figure = "', 'figure = "no-')
+    keys = [one.key for one in with_text(shipped, text).check(RUNS)]
+    assert keys == [f"monitoring.alarms[{index}].figure" for index in range(3)]
+    bundle, _ = edited(shipped, "asks = [", "asks = [] # ")
+    assert [one.key for one in bundle.check(RUNS)] == ["applications.asks"]
 
 
 def test_a_fifth_mass_send_in_a_month_is_named(shipped: dict[str, bytes]) -> None:

@@ -7,6 +7,7 @@ line; callers put paths to lines.
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -29,12 +30,18 @@ WORDS: dict[str, tuple[str, str]] = {
     "string_too_short": ("不能为空", "must not be empty"),
     "string_too_long": ("太长", "too long"),
     "string_pattern_mismatch": ("写法不对：{pattern}", "not of the form {pattern}"),
-    "literal_error": ("只能是 {expected}", "must be {expected}"),
     "tuple_type": ("要写成列表", "must be a list"),
     "model_type": ("要写成一张表", "must be a table"),
     "model_attributes_type": ("要写成一张表", "must be a table"),
     "dict_type": ("要按语言写，例如 .zh = …", "must be written by language, e.g. .zh = …"),
     "too_short": ("至少 {min_length} 项", "needs at least {min_length}"),
+}
+
+
+CLOCKS = {  # families of pydantic's error names, the longer first
+    "datetime": ("日期时间", "a date and time", "2026-11-05T10:00:00"),
+    "date": ("日期", "a date", "2026-11-05"),
+    "time": ("时间", "a time of day", "09:00:00"),
 }
 
 
@@ -105,7 +112,8 @@ def parts_of(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
         try:
             parts[key] = adapters[key].validate_python(data[key], context=context)
         except ValidationError as error:
-            wrong += [_finding(key, detail) for detail in error.errors(include_url=False)]
+            details = error.errors(include_url=False)
+            wrong += [_finding(key, detail) for detail in details if not _is_empty_by_its_items(detail)]
     return parts, wrong
 
 
@@ -118,15 +126,31 @@ def _finding(key: str, detail: ErrorDetails) -> Finding:
         return _missing(path, _field_at(path))
     if kind == "extra_forbidden":
         return _unknown(path)
-    field = _field_at(path)
-    hint = next((f'"{mark.example}"' for mark in field.metadata if isinstance(mark, Written)), "") if field else ""
+    return path, "fault", _words(kind, context, detail, _field_at(path))
+
+
+def _words(kind: str, context: Mapping[str, Any], detail: ErrorDetails, field: FieldInfo | None) -> Said:
+    if kind == "literal_error":
+        allowed = re.findall(r"'([^']*)'", str(context["expected"]))
+        near = difflib.get_close_matches(str(detail["input"]), allowed, n=1)
+        hint = (f"是不是 {near[0]}？", f"did you mean {near[0]}?") if near else ("", "")
+        return Said(f"只能是 {'、'.join(allowed)}", f"must be one of {', '.join(allowed)}", *hint)
+    for family, (zh, en, example) in CLOCKS.items():
+        if kind.startswith(family):
+            value = detail["input"]
+            return Said(
+                f"{value!r} 不是{zh}", f"{value!r} is not {en}", f"写成 {example}，不加引号", f"no quotes: {example}"
+            )
+    example = next((mark.example for mark in field.metadata if isinstance(mark, Written)), "") if field else ""
     zh, en = WORDS.get(kind, ("看不懂 {input!r}", "cannot read this: {message}"))
     words = {**context, "input": detail["input"], "message": detail["msg"]}
-    return (
-        path,
-        "fault",
-        Said(zh.format(**words), en.format(**words), hint and f"写成 {hint}", hint and f"e.g. {in_english(hint)}"),
-    )
+    hints = (f'写成 "{example}"', f'e.g. "{in_english(example)}"') if example else ("", "")
+    return Said(zh.format(**words), en.format(**words), *hints)
+
+
+def _is_empty_by_its_items(detail: ErrorDetails) -> bool:
+    """pydantic counts readable items only: a list whose items are all wrong is not itself too short."""
+    return detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]
 
 
 def _missing(path: Path, field: FieldInfo | None) -> Finding:
