@@ -152,7 +152,8 @@ def finish(connection: Connection, results: Iterable[Ended], machine_now: int, a
 
     A result counts only while the row still carries its lease: also after the lease ran out, as long as nobody else
     took the row, for late truth is better than doubt. Another try comes after its wait or a growing back-off,
-    whichever is longer; at the MAX_TRIES-th `retry` the row has failed. `slow` is no fault of the message and is not counted.
+    whichever is longer; at the MAX_TRIES-th `retry` the row has failed. `slow` is no fault of the message and
+    is not counted.
     """
     by_id = {result.id: result for result in results}
     locking = "" if connection.dialect.name == "sqlite" else " ORDER BY id FOR UPDATE"
