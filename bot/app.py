@@ -151,10 +151,10 @@ def _apply_first(app: App, folder: Path) -> None:
 def open_channels(settings: Settings, house: House) -> list[Any]:
     """One channel per enabled account of every channel found."""
     opened = []
-    for name, module in channels.found().items():
+    for name in channels.names():
         for account, table in settings.accounts(name):
             if table.enabled:
-                opened.append(module.open_channel(account, table, house))
+                opened.append(channels.module(name).open_channel(account, table, house))
     return opened
 
 

@@ -70,7 +70,7 @@ def _formed(key: str, value: SecretStr, pattern: str, zh: str, en: str) -> Itera
     if not text:
         yield key, *_NEEDED
     elif not re.fullmatch(pattern, text):
-        yield key, f"要是{zh}", f"must be {en}"
+        yield key, f"要写成 {zh}", f"must be {en}"
 
 
 Origin = Annotated[
@@ -160,7 +160,8 @@ class WeChatAccount(Table):
         for key, value in (("app_id", self.app_id), ("app_secret", self.app_secret.get_secret_value())):
             if not value:
                 yield key, *_NEEDED
-        yield from _formed("token", self.token, r"[A-Za-z0-9]{3,32}", "3 到 32 个字母或数字", "3–32 letters or digits")
+        letters = ("3 到 32 个字母、数字、_ 或 -", "3–32 letters, digits, _ or -")
+        yield from _formed("token", self.token, r"[A-Za-z0-9_-]{3,32}", *letters)
         if self.mode != "plain" or self.aes_key.get_secret_value():
             yield from _formed("aes_key", self.aes_key, r"[A-Za-z0-9]{43}", "43 个字母或数字", "43 letters or digits")
 

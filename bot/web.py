@@ -10,8 +10,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from bot import metrics
-from bot.site.pages import site_routes
 from storage import deliveries, schema
 from storage.store import DatabaseFault
 
@@ -34,6 +32,8 @@ def pieces(app: App) -> dict[str, Any]:
         return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
     async def measured(request: Request) -> Response:
+        from bot import metrics  # first use: readiness does not wait for it
+
         assert app.writer
         house = metrics.House(app.writer, lambda: _open(app))
         return Response(await asyncio.to_thread(metrics.render, house), media_type="text/plain; version=0.0.4")
@@ -48,6 +48,8 @@ def pieces(app: App) -> dict[str, Any]:
 
 def opened(app: App) -> list[BaseRoute]:
     """The routes that exist once the house does: the public pages and what channels bring along."""
+    from bot.site.pages import site_routes
+
     assert app.house and app.writer
     writer = app.writer
     chat = "/chat" if any(channel.name == "web" for channel in app.channels) else ""

@@ -8,14 +8,16 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, inspect, text
 
 from storage.store import Store
 
+if TYPE_CHECKING:  # at run time only an upgrade needs Alembic, and a start without one should not wait for it
+    from alembic.config import Config
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x6B6F756B6F75  # "koukou": one node migrates, the others wait
 _PATIENCE_SECONDS = 120
 
@@ -30,14 +32,14 @@ class SchemaBehind(Exception):
 
 def head() -> str:
     """The newest migration that this version ships."""
-    found = ScriptDirectory.from_config(_config()).get_current_head()
-    assert found
-    return found
+    return max(_known())
 
 
 def version(connection: Connection) -> str | None:
     """The migration a database is at; None for an empty one."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def require_current(store: Store) -> None:
@@ -61,9 +63,7 @@ def upgrade(store: Store) -> None:
             raise SchemaTooNew(f"database at {found}, which this version does not know")
         if found == head():
             return
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        _migrate(connection)
         connection.execute(text("INSERT INTO id_block (name, next) VALUES ('all', 1000) ON CONFLICT (name) DO NOTHING"))
 
 
@@ -77,10 +77,22 @@ def _wait_for_turn(connection: Connection) -> None:
 
 
 def _known() -> set[str]:
-    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    """Migrations are numbered by their file names, one after the other."""
+    return {path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py")}
 
 
-def _config() -> Config:
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+
+    config = configuration()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def configuration() -> Config:
+    """Alembic's settings for our migrations; the caller puts its connection into `attributes`."""
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     return config

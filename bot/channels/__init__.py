@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -131,10 +131,11 @@ class Channel(Protocol):
         ...
 
 
-def found() -> dict[str, Awaitable[Any] | Any]:
-    """Every channel module by its name: the file's name is the channel's name and its table in config.toml.
+def names() -> list[str]:
+    """Every channel: the file's name is the channel's name and its table in config.toml."""
+    return [found.name for found in pkgutil.iter_modules(__path__)]
 
-    Each module offers `open_channel(account, settings, service) -> Channel`.
-    """
-    names = [module.name for module in pkgutil.iter_modules(__path__)]
-    return {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+
+def module(name: str) -> Any:
+    """A channel's module, imported when it is needed; it offers `open_channel(account, settings, service) -> Channel`."""
+    return importlib.import_module(f"{__name__}.{name}")
