@@ -1,0 +1,172 @@
+"""The shipped migrations make exactly the tables of the models, once, whoever starts first; others are refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, inspect, text
+
+from storage import schema, tables
+from storage.ids import Ids
+from storage.store import Store
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    opened = Store(database_url)
+    yield opened
+    opened.close()
+
+
+def shape(connection: Connection) -> dict[str, Any]:
+    """All that a database says of our tables, with texts of conditions freed from their spelling."""
+
+    def plain(condition: object) -> str:
+        return re.sub(r"[\s()\"]|::\w+(\[\])?", "", str(condition)).lower()
+
+    def where(index: Any) -> list[str]:
+        return sorted(plain(value) for value in index.get("dialect_options", {}).values())
+
+    found = inspect(connection)
+    return {
+        name: {
+            "columns": {
+                c["name"]: (str(c["type"]), c["nullable"], plain(c.get("default"))) for c in found.get_columns(name)
+            },
+            "key": found.get_pk_constraint(name)["constrained_columns"],
+            "unique": sorted(tuple(u["column_names"]) for u in found.get_unique_constraints(name)),
+            "checks": sorted((c["name"] or "", plain(c["sqltext"])) for c in found.get_check_constraints(name)),
+            "indexes": sorted(
+                (i["name"] or "", tuple(i["column_names"]), bool(i["unique"]), where(i))
+                for i in found.get_indexes(name)
+            ),
+            "options": plain(found.get_table_options(name)),
+        }
+        for name in found.get_table_names()
+        if name != "alembic_version"
+    }
+
+
+def test_migrations_leave_nothing_to_autogenerate(store: Store) -> None:
+    schema.upgrade(store)
+    with store.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, tables.metadata) == []
+
+
+def test_migrations_make_what_the_models_say_with_checks_and_options(store: Store) -> None:
+    with store.engine.begin() as connection:
+        tables.metadata.create_all(connection)
+        wanted = shape(connection)
+        tables.metadata.drop_all(connection)
+    schema.upgrade(store)
+    with store.read() as connection:
+        assert shape(connection) == wanted
+    assert {"balance", "posting", "seal"} <= set(wanted)
+    assert "balance_floor" in str(wanted["balance"]["checks"])
+
+
+def test_upgrade_again_changes_nothing_and_gives_no_id_twice(store: Store) -> None:
+    schema.upgrade(store)
+    first = Ids(store.engine).reserve(1)()
+    schema.upgrade(store)
+    second = Ids(store.engine).reserve(1)()
+    assert (first, second) == (1000, 2000)
+    with store.read() as connection:
+        assert schema.version(connection) == schema.head()
+        assert connection.execute(text("SELECT name, next FROM id_block")).all() == [("all", 3000)]
+
+
+def test_an_upgrade_that_fails_leaves_the_database_as_it_was(store: Store) -> None:
+    with store.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE seal (other INTEGER)"))
+    with pytest.raises(Exception, match="seal"):
+        schema.upgrade(store)
+    with store.read() as connection:
+        assert inspect(connection).get_table_names() == ["seal"]
+
+
+def test_an_empty_database_is_refused_until_it_is_upgraded(store: Store) -> None:
+    with store.begin():  # the file of an SQLite database exists from its first transaction on
+        pass
+    with pytest.raises(schema.SchemaBehind, match=schema.head()):
+        schema.require_current(store)
+    schema.upgrade(store)
+    schema.require_current(store)
+
+
+def test_a_newer_schema_is_neither_served_nor_touched(store: Store) -> None:
+    schema.upgrade(store)
+    with store.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999_of_tomorrow'"))
+    for refused in (schema.require_current, schema.upgrade):
+        with pytest.raises(schema.SchemaTooNew, match="9999_of_tomorrow"):
+            refused(store)
+    with store.read() as connection:
+        assert schema.version(connection) == "9999_of_tomorrow"
+
+
+def test_nodes_that_start_together_upgrade_once(postgres_url: str, request: pytest.FixtureRequest) -> None:
+    url = fresh(request, postgres_url)
+    nodes = [Store(url) for _ in range(4)]
+    together = Barrier(len(nodes))
+
+    def start(node: Store) -> None:
+        together.wait()
+        schema.upgrade(node)
+        schema.require_current(node)
+
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        list(pool.map(start, nodes))
+    with nodes[0].read() as connection:
+        assert connection.execute(text("SELECT name, next FROM id_block")).all() == [("all", 1000)]
+    for node in nodes:
+        node.close()
+
+
+def test_a_node_waits_longer_than_a_lock_may_take(postgres_url: str, request: pytest.FixtureRequest) -> None:
+    url = fresh(request, postgres_url)
+    slow, waiting = Store(url), Store(url)
+    with ThreadPoolExecutor(1) as pool:
+        with slow.begin() as connection:
+            schema._wait_for_turn(connection)
+            result = pool.submit(schema.upgrade, waiting)
+            with pytest.raises(TimeoutError):
+                result.result(timeout=0.9)
+        result.result(timeout=30)
+    schema.require_current(slow)
+    slow.close()
+    waiting.close()
+
+
+def test_migrations_ship_inside_the_package() -> None:
+    root = Path(schema.__file__).parent / "migrations"
+    assert (root / "env.py").is_file()
+    assert list((root / "versions").glob("0001_*.py"))
+
+
+def fresh(request: pytest.FixtureRequest, maintenance: str) -> str:
+    """A new PostgreSQL database for a test that needs no SQLite; dropped at its end."""
+    from uuid import uuid4
+
+    import psycopg
+
+    name = f"test_{uuid4().hex}"
+    plain = maintenance.replace("+psycopg", "")
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+
+    def drop() -> None:
+        with psycopg.connect(plain, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    request.addfinalizer(drop)
+    return maintenance.replace("/postgres?", f"/{name}?")
