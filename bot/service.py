@@ -1,4 +1,4 @@
-"""What channels may ask of the house: hear a message, settle answers, pictures, and small values shared by all nodes."""
+"""What channels may ask of the house: hear a message, settle answers, pictures, small values shared by all nodes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from bot.config import ServiceSettings
 from bot.writer import Writer
 from storage import deliveries, kept, people
 from storage.incoming import Answer, Incoming
@@ -26,14 +27,13 @@ class House:
         vault: Vault,
         writer: Writer,
         now: Callable[[], datetime],
-        public_url: str,
-        trusted_proxies: tuple[str, ...],
+        settings: ServiceSettings,
     ) -> None:
         self._store, self._vault, self._writer = store, vault, writer
         self.now = now
-        self.public_url = public_url
-        self.trusted_proxies = trusted_proxies
-        self.hear: Callable[[Incoming], Any] = writer.hear
+        self.public_url: str = settings.public_url
+        self.language: str = settings.language
+        self.trusted_proxies: tuple[str, ...] = tuple(settings.trusted_proxies)
         self.settled = writer.settled
         self.on_release: Callable[[], None] = lambda: None
         self._waiters: dict[int, set[asyncio.Event]] = {}
@@ -43,7 +43,7 @@ class House:
         self._writer.release(ids)
         self.on_release()
 
-    async def answer(self, incoming: Incoming) -> Answer:
+    async def hear(self, incoming: Incoming) -> Answer:
         """Decide and commit one message."""
         return await self._writer.hear(incoming)
 
@@ -79,7 +79,7 @@ class House:
         if after:
             at = micros(self.now())
             await self._writer.run(lambda connection: deliveries.fetched(connection, identity, after, at))
-        found: list[tuple[int, dict[str, Any]]] = await self._read(deliveries.waiting, identity, after, 50)
+        found = await self._queued(identity)
         if found or seconds <= 0:
             return found
         event = asyncio.Event()
@@ -92,7 +92,13 @@ class House:
             self._waiters[identity].discard(event)
             if not self._waiters[identity]:
                 del self._waiters[identity]
-        return await self._read(deliveries.waiting, identity, after, 50)
+        return await self._queued(identity)
+
+    async def _queued(self, identity: int) -> list[tuple[int, dict[str, Any]]]:
+        """Handing out writes, so ask by a read first whether there is anything."""
+        if not await self._read(deliveries.identities_waiting, [identity]):
+            return []
+        return await self._writer.run(lambda connection: deliveries.waiting(connection, identity, 50))
 
     async def watch(self) -> None:
         """Wake pages whose deliveries arrived: one query a second for all open pages together."""
