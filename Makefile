@@ -18,7 +18,7 @@ LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --ge
 .PHONY: run install test lint lock bench crash browser
 
 run: install
-	@exec $(VENV)/bin/python -m bot serve $(ARGS)
+	@exec $(VENV)/bin/python -m bot $(ARGS) serve
 
 install: $(VENV)/.runtime
 

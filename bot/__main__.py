@@ -345,9 +345,24 @@ def db_upgrade() -> None:
     _say(f"数据库已是 {schema.head()}", f"the database is at {schema.head()}")
 
 
+def config_first(arguments: list[str]) -> list[str]:
+    """`--config PATH` may stand anywhere on the line; the parser wants it in front."""
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        if argument == "--config":
+            front += [argument, *[path for path in [next(waiting, None)] if path is not None]]
+        elif argument.startswith("--config="):
+            front.append(argument)
+        else:
+            rest.append(argument)
+    return front + rest
+
+
 def main() -> None:
     """Entry point of the `koukou` script."""
-    cli(prog_name="koukou")
+    cli(args=config_first(sys.argv[1:]), prog_name="koukou")
 
 
 if __name__ == "__main__":
