@@ -221,7 +221,7 @@ class Settings(Table):
             for account, table in self.accounts(channel):
                 yield ("channels", channel, *(() if account == MAIN else ("accounts", account))), table
 
-    def accounts(self, channel: str) -> list[tuple[str, Table]]:
+    def accounts(self, channel: str) -> list[tuple[str, Any]]:
         """The accounts of a channel by name, `main` first, enabled or not; none for a channel that has no table."""
         table = getattr(self.channels, channel, None)
         return [(MAIN, table), *getattr(table, "accounts", {}).items()] if table else []
