@@ -6,6 +6,7 @@ add something before it. Nothing waits for the sealer.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -24,8 +25,8 @@ _COLUMNS = {"event": EVENT, "posting": POSTING}
 
 
 def payload(source: str, row: Any) -> bytes:
-    """A row's canonical bytes: its table's name and every column in order, each apart from the next."""
-    return "\x1f".join((source, *("" if value is None else str(value) for value in row))).encode()
+    """A row's canonical bytes: its table's name and every column in order, as JSON, so that no two rows share them."""
+    return json.dumps((source, *row), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class Sealer:
@@ -35,7 +36,10 @@ class Sealer:
         self._store, self._vault = store, vault
 
     def step(self, limit: int = 2000, connection: Connection | None = None) -> int:
-        """Seal up to `limit` rows of each table, in the transaction given or one of its own; returns how many."""
+        """Seal up to `limit` rows of each table, in the transaction given or one of its own; returns how many.
+
+        A transaction given must write no event or posting itself: on SQLite its own later rows could be missed.
+        """
         if connection is None:
             with self._store.begin() as own:
                 return self.step(limit, own)
@@ -81,7 +85,7 @@ def head(connection: Connection) -> tuple[int, str]:
 
 
 def read(connection: Connection, after: int, limit: int) -> list[dict[str, Any]]:
-    """Sealed events and postings behind `after`, in order, as plain dictionaries with `seq` and `source`."""
+    """Sealed rows behind `after`, in order: each with its `seq`, its `table` (event | posting) and every column."""
     links = connection.execute(
         text("SELECT seq, source, row FROM seal WHERE seq > :after ORDER BY seq LIMIT :n"), {"after": after, "n": limit}
     ).all()
@@ -91,7 +95,7 @@ def read(connection: Connection, after: int, limit: int) -> list[dict[str, Any]]
         query = f"SELECT {', '.join(columns)} FROM {source} WHERE id IN {{set}}"
         for row in bulk.select(connection, query, wanted):
             rows[source, row[0]] = dict(zip(columns, row, strict=True))
-    return [{"seq": link.seq, "source": link.source, **rows[link.source, link.row]} for link in links]
+    return [{"seq": link.seq, "table": link.source, **rows[link.source, link.row]} for link in links]
 
 
 def _after(
