@@ -373,10 +373,12 @@ def test_posters_and_phrases_are_checked_too(shipped: dict[str, bytes]) -> None:
     files["posters/opening.toml"] += "more.zh = '转发领红包'\n".encode()
     files["posters/broken.toml"] = b"a = 1\nb = \n"
     files["phrases/zh.toml"] = "nobody.says = '这句话'\n".encode()
+    files["faq/share.toml"] = "[[entry]]\nquestion.zh = '分享送积分吗'\nanswer.zh = '分享送积分'\n".encode()
     files["quizzes/latin.toml"] = b"# caf\xe9\n"
     found = [(one.file, one.line) for one in Bundle.of(files).check(RUNS) if one.severity == "fault"]
     last = files["posters/opening.toml"].count(b"\n")
     places = [
+        ("faq/share.toml", 3),
         ("phrases/zh.toml", 1),
         ("posters/broken.toml", 2),
         ("posters/opening.toml", last),
