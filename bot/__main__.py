@@ -220,9 +220,8 @@ def plan_apply(
 
 def _made_from(settings: Settings, bundle: Bundle) -> int | None:
     """The revision that a folder says it was exported from, else the one applied now."""
-    marked = bundle.files.get("REVISION")
-    if marked:
-        return int(marked.decode().strip())
+    if bundle.made_from is not None:
+        return bundle.made_from
     from storage import revisions
     from storage.store import Store
 
@@ -276,7 +275,7 @@ def plan_export(folder: Annotated[Path, typer.Argument(help="写到哪个新文�
     bundle, campaign, number = _applied(_reading(_settings()), None)
     if folder.exists() and any(folder.iterdir()):
         raise _refuse(f"{folder} 不是空文件夹", f"{folder} is not empty")
-    export(bundle, folder)
+    export(bundle, folder, number)
     _say(f"{campaign} 第 {number} 版已写到 {folder}", f"{campaign}, revision {number}, written to {folder}")
 
 
