@@ -155,20 +155,20 @@ def finish(connection: Connection, results: Iterable[Ended], machine_now: int, a
     whichever is longer; at the MAX_TRIES-th `retry` the row has failed. `slow` is no fault of the message and
     is not counted.
     """
-    by_id = {result.id: result for result in results}
+    by_claim = {(result.id, result.lease): result for result in results}
     locking = "" if connection.dialect.name == "sqlite" else " ORDER BY id FOR UPDATE"
     rows = bulk.select(
         connection,
         "SELECT id, identity, kind, lease, tries, reason FROM delivery WHERE id IN {set} "
         f"AND state IN ('sending', 'queued', 'doubtful'){locking}",
-        by_id,
+        sorted({number for number, _ in by_claim}),
     )
-    ours = sorted((row for row in rows if row.lease == by_id[row.id].lease), key=lambda row: row.id)
-    changed = [_ended(row, by_id[row.id], machine_now, at) for row in ours]
+    ours = sorted((row for row in rows if (row.id, row.lease) in by_claim), key=lambda row: row.id)
+    changed = [_ended(row, by_claim[row.id, row.lease], machine_now, at) for row in ours]
     bulk.update(connection, _TABLE, "id", ("state", "reason", "lease", "lease_until", "tries", "ended_at"), changed)
     counts: dict[int, int] = {}
     for row in ours:
-        if by_id[row.id].state == "sent":
+        if by_claim[row.id, row.lease].state == "sent":
             counts[row.identity] = counts.get(row.identity, 0) + 1
     identities = [(count, identity) for identity, count in sorted(counts.items())]
     bulk.update(connection, tables.metadata.tables["identity"], "id", ("sent_since+",), identities)

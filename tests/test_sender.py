@@ -242,6 +242,25 @@ def test_a_node_frozen_in_the_request(store: Store, kind: str, requests: int, st
     asyncio.run(story())
 
 
+def test_an_old_result_does_not_end_a_newer_request_of_the_same_node(store: Store) -> None:
+    async def story() -> None:
+        people(store, 1)
+        put(store, [(10, 1)])
+        channel = Recorder(seconds=0.2)
+        ends = iter([Outcome("failed", "old"), Outcome("sent")])
+        channel.answer = lambda parcel: next(ends)
+        mail, _ = sender(store, channel)
+        await mail.step(START)
+        age(store)
+        await mail.step(START)
+        await asyncio.sleep(0.3)  # both are written at once
+        await drain(mail)
+        assert channel.said() == [10, 10]
+        assert (states(store), row(store, 10).reason) == ({10: "sent"}, "resent")
+
+    asyncio.run(story())
+
+
 KILLED = """
 import asyncio, os, signal, sys
 from bot.channels import Outcome
