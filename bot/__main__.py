@@ -74,7 +74,8 @@ def _reading(settings: Settings) -> Store:
 
     store = Store(settings.storage.url, writer=False)
     if store.path and not store.path.exists():
-        raise _refuse(f"还没有数据库 {store.path}，先运行 koukou serve", f"no database {store.path} yet; run koukou serve")
+        zh, en = f"还没有数据库 {store.path}，先运行 koukou serve", f"no database {store.path} yet; run koukou serve"
+        raise _refuse(zh, en)
     try:
         schema.require_current(store)
     except (schema.SchemaBehind, schema.SchemaTooNew) as wrong:
@@ -106,11 +107,13 @@ def serve() -> None:
             typer.echo(fault.text(_language()), err=True)
         raise typer.Exit(1) from None
     except StoreLocked as locked:
-        raise _refuse(f"已有服务在用这个数据库（{locked.path}）", f"another process serves this database ({locked.path})") from None
+        zh, en = f"已有服务在用这个数据库（{locked.path}）", f"another process serves this database ({locked.path})"
+        raise _refuse(zh, en) from None
     except (schema.SchemaTooNew, schema.SchemaBehind, SecretMissing) as wrong:
         raise _refuse(str(wrong), str(wrong)) from None
     for warning in (*settings.warnings(), *app.store.warnings()):
         typer.echo(f"! {warning}", err=True)
+    assert app.asgi
     host, _, port = settings.service.listen.rpartition(":")
     _say(
         f"口口相传已启动：活动页和聊天 http://{settings.service.listen}/ （Ctrl+C 停止）",
@@ -194,7 +197,7 @@ def plan_diff(folder: Folder = None, as_json: Json = False) -> None:
 @plan_cli.command("apply")
 def plan_apply(
     folder: Folder = None,
-    onto: Annotated[int | None, typer.Option(help="这些文件改自第几版 | the revision these files were made from")] = None,
+    onto: Annotated[int | None, typer.Option(help="这些文件改自第几版 | the revision the files were made from")] = None,
 ) -> None:
     """把文件存为下一个版本 | store the files as the next revision."""
     from campaigns import running
@@ -240,12 +243,11 @@ def _act(settings: Settings, asked: dict[str, Any]) -> dict[str, Any]:
 
     try:
         store = Store(settings.storage.url)
-    except StoreLocked:
-        from sqlalchemy.engine import make_url
-
-        answer = ask(Path(make_url(settings.storage.url).database or ""), asked)
+    except StoreLocked as locked:
+        answer = ask(locked.database, asked)
         if answer is None:
-            raise _refuse("数据库被另一个命令占用，请稍后再试", "another command holds the database; try again") from None
+            zh, en = "数据库被另一个命令占用，请稍后再试", "another command holds the database; try again"
+            raise _refuse(zh, en) from None
         return answer
     if store.is_sqlite:
         schema.upgrade(store)

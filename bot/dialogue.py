@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from campaigns import mechanics, menu, words
+from campaigns import mechanics, menu, service, words
 from campaigns.refusals import Refusal
 from campaigns.turn import Turn
 from content.message import Choice
@@ -161,9 +161,7 @@ def _lost(turn: Turn, said: str) -> bool:
     turn.note("not_understood")
     if turn.recall("misses").get("row", 0) >= 1:
         _forget_misses(turn)
-        turn.hand_over("not_understood")
-        turn.note("handover", reason="not_understood")
-        turn.say("understand.handed", "menu", within=turn.plan.response.hours)
+        service.hand_over(turn, "not_understood")
     else:
         turn.remember("misses", {"row": 1})
         turn.say("understand.no", "menu", "help", "human")

@@ -89,7 +89,7 @@ def _calm(step: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[None]]:
             await step()
         except (Busy, DatabaseFault) as fault:
             _log.warning("tick_failed", step=step.__name__, fault=type(fault).__name__)
-        except Exception:  # noqa: BLE001 (the ticker must go on; the fault is logged whole)
+        except Exception:
             _log.exception("tick_broke", step=step.__name__)
 
     return tick

@@ -78,5 +78,3 @@ async def _fault(request: Request, exc: Exception) -> Response:
     """A fault of ours: logged whole, told without any of it."""
     _log.error("request_failed", path=request.url.path, exc_info=exc)
     return PlainTextResponse("抱歉，出了点问题，请稍后再试。 Sorry, something went wrong; please try again later.", 500)
-
-

@@ -17,7 +17,6 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import structlog
-from storage.vault import Vault
 
 from bot import dialogue
 from bot.channels import Busy
@@ -31,6 +30,7 @@ from storage.ids import Ids
 from storage.incoming import Answer, Incoming
 from storage.store import DatabaseFault, Store
 from storage.tables import micros
+from storage.vault import Vault
 
 GROUP_MAX = 128
 QUEUE_MAX = 4_000
@@ -61,7 +61,7 @@ class _Job:
 
 
 class Writer:
-    """One per process. `hear` and `run` are called on the event loop; everything else happens in the writer's thread."""
+    """One per process. `hear` and `run` belong to the event loop; everything else happens in the writer's thread."""
 
     def __init__(
         self,

@@ -37,10 +37,5 @@ def answer(turn: Turn, command: str) -> None:
     key = "checkin.bonus" if bonus else "checkin.done"
     held = turn.is_guest
     total = turn.held() if held else turn.balance()
-    fields = {
-        "points": plan.points + bonus,
-        "bonus": bonus,
-        "streak": streak,
-        "total": total,
-    }
-    turn.say(f"{key}_held" if held else key, "points", "menu", **fields)
+    key = f"{key}_held" if held else key
+    turn.say(key, "points", "menu", points=plan.points + bonus, bonus=bonus, streak=streak, total=total)

@@ -1,4 +1,4 @@
-"""The Desk: whatever staff, an import or a timer does is an act here, which checks its right, posts, and writes the event.
+"""The Desk: whatever staff, an import or a timer does is an act here: it checks its right, posts, writes the event.
 
 Console, command line and API are skins over these functions. An act knows no HTTP and no SQL.
 """
@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from content.bundle import Bundle
-
 from storage import acts, ledger, revisions
 
 
@@ -91,5 +90,6 @@ def _fund(desk: Desk, bundle: Bundle, revision: int) -> None:
         except ledger.Short as short:
             raise ActRefused(
                 f"预算科目 {line} 已用或已占用超过新的金额，只能减到还剩 {short.available} 分可减",
-                f"budget line {line}: more is spent or promised than the new amount; at most {short.available} fen can be taken off",
+                f"budget line {line}: more is spent or promised than the new amount; "
+                f"at most {short.available} fen can be taken off",
             ) from None

@@ -23,7 +23,10 @@ def answer(turn: Turn, command: str) -> None:
     if command == "human":
         hand_over(turn, "asked")
     elif command == "apply":
-        turn.say_text(turn.plan.applications.text[turn.language], "human", "menu")
+        applications = turn.plan.applications
+        if applications is None:
+            raise NotRunning("menu", "human", what=turn.phrase("choice.apply"))
+        turn.say_text(applications.text[turn.language], "human", "menu")
     elif command == "poster":
         welcome = turn.plan.welcome
         text = turn.phrase("poster.campaign")
@@ -38,7 +41,11 @@ def answer(turn: Turn, command: str) -> None:
 
 
 def hand_over(turn: Turn, reason: str) -> None:
-    """Put the conversation before staff; say when they work and how else to reach them."""
+    """Put the conversation before staff (`reason`: asked or not_understood); say when they answer if the plan does."""
     turn.hand_over(reason)
     turn.note("handover", reason=reason)
-    turn.say("human.asked", "menu", within=turn.plan.response.hours)
+    hours = turn.plan.response.hours
+    if hours:
+        turn.say(f"human.{reason}", "menu", within=hours)
+    else:
+        turn.say(f"human.{reason}_sometime", "menu")

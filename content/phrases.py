@@ -25,7 +25,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         elif isinstance(value, str):
             yield key, value
         else:
-            raise ValueError(key)  # noqa: TRY004 (a fault in a file, not in a call)
+            raise ValueError(key)
 
 
 @cache

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from storage import bulk, ids, loading, tables
 from storage.draft import dumps
-from storage.ledger import Balance, Book, Posting, has_floor, owner
+from storage.ledger import Book, Posting, has_floor, owner
 from storage.store import transaction_number
 from storage.tables import micros
 
@@ -71,10 +71,7 @@ def post(connection: Connection, posting: Posting, now: datetime, event_id: int 
         return False
     book = Book()
     units = {account: posting.unit for account in (posting.source, posting.destination) if has_floor(account)}
-    for account, *row in loading.shared_balances(connection, sorted(units)):
-        book.load(account, Balance(*row))
-    for account, unit in units.items():
-        book.open(account, unit)
+    loading.lock_accounts(connection, book, units)
     book.post(posting)
     p = posting
     row = (

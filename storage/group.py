@@ -25,6 +25,7 @@ PASSIVE_LEASE = 20_000_000  # microseconds: WeChat's three tries of 5 s, and a m
 _CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0/O, 1/I: codes are read aloud and typed
 
 
+_TOUCHED = ("address", "following", "heard_at", "heard_kind", "sent_since", "parked_until")
 _NOT_THEIR_ACT = frozenset({"view", "notice", "unfollow"})  # opens no window, and says nothing of following
 _OF_KNOWN = frozenset({"notice", "unfollow"})  # told of people; those we do not know stay unknown
 
@@ -70,12 +71,9 @@ class Group:
         return settled
 
     def lock(self, accounts: Mapping[str, str]) -> None:
-        """Lock and load shared accounts (account → unit), in key order; those without a row start at zero."""
-        names = sorted(account for account in accounts if account not in self.book)
-        for account, *row in loading.shared_balances(self._connection, names):
-            self.book.load(account, Balance(*row))
-        for account in names:
-            self.book.open(account, accounts[account])
+        """Lock and load shared accounts (account → unit) that the group does not have yet."""
+        missing = {account: unit for account, unit in accounts.items() if account not in self.book}
+        loading.lock_accounts(self._connection, self.book, missing)
 
     def _load_speakers(self, incomings: Sequence[Incoming]) -> list[Incoming]:
         """Lock or make the people who speak. Returns what a platform says of people we do not know: nobody is made."""
@@ -131,8 +129,8 @@ class Group:
         for number, name, data in loading.memory(self._connection, numbers):
             for speaker in people_by_number[number]:
                 speaker.memory[name] = data
-        for account, *row in loading.balances(self._connection, numbers):
-            self.book.load(account, Balance(*row))
+        for row in loading.balances(self._connection, numbers):
+            self.book.load(row[0], Balance(*row[1:]))
 
     # ---- decide
 
@@ -252,8 +250,7 @@ class Group:
             (draft.incoming.sender, True, draft.at, _window_kind(draft.incoming), 0, None, identity)
             for identity, draft in sorted(self._touched.items())
         ]
-        columns = ("address", "following", "heard_at", "heard_kind", "sent_since", "parked_until")
-        bulk.update(self._connection, _TABLES["identity"], "id", columns, touched)
+        bulk.update(self._connection, _TABLES["identity"], "id", _TOUCHED, touched)
 
     def _flush_ledger(self) -> None:
         postings = [
@@ -290,8 +287,6 @@ class Group:
 
     def _add(self, name: str, row: tuple[Any, ...]) -> None:
         self._rows.setdefault(name, []).append(row)
-
-
 
 
 def _window_kind(incoming: Incoming) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from storage import acts, bulk, ids, loading, tables
-from storage.ledger import Balance, Book, Posting
+from storage.ledger import Book, Posting
 from storage.tables import instant, micros
 
 
@@ -117,15 +117,14 @@ def _find(connection: Connection, key: str) -> tuple[Hold, str] | None:
     ).one_or_none()
     if row is None:
         return None
-    *fields, expires, state = row
-    return Hold(*fields, expires_at=instant(expires) if expires is not None else None), state
+    expires = instant(row.expires_at) if row.expires_at is not None else None
+    fields = (row.key, row.unit, row.source, row.destination, row.amount, row.campaign, row.revision, row.reason)
+    return Hold(*fields, expires), row.state
 
 
 def _shift(connection: Connection, hold: Hold, amount: int) -> None:
     book = Book()
-    for account, *row in loading.shared_balances(connection, [hold.source]):
-        book.load(account, Balance(*row))
-    book.open(hold.source, hold.unit)
+    loading.lock_accounts(connection, book, {hold.source: hold.unit})
     book.hold(hold.source, hold.unit, amount)
     bulk.update(connection, tables.metadata.tables["balance"], "account", ("held+",), [(amount, hold.source)])
 

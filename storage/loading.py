@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from storage import bulk
 from storage.draft import Speaker
 from storage.incoming import Answer
-from storage.ledger import Posting
+from storage.ledger import Balance, Book, Posting
 from storage.store import machine_now, transaction_number
 
 
@@ -41,7 +41,7 @@ def lock_keys(connection: Connection, keys: Iterable[str]) -> tuple[set[str], in
 
 
 def stored_answers(connection: Connection, keys: Iterable[str]) -> dict[str, Answer]:
-    """The answers of keys heard before. A statement of its own after the locks, so that it sees what they waited for."""
+    """The answers of keys heard before; a statement of its own after the locks, to see what they waited for."""
     sql = "SELECT k.key, t.id, t.subscriber, t.said FROM inbox_key k JOIN text t ON t.id = k.text WHERE k.key IN {set}"
     found = bulk.select(connection, sql, keys)
     if not found:
@@ -76,22 +76,25 @@ def by_number(connection: Connection, subscribers: Sequence[int]) -> dict[int, S
     return {subscriber: speaker for subscriber, (_, speaker) in newest.items()}
 
 
-def memory(connection: Connection, subscribers: Sequence[int]) -> Sequence[tuple[int, str, str]]:
+def memory(connection: Connection, subscribers: Sequence[int]) -> Sequence[Any]:
     """What mechanics remember of these people: (subscriber, name, raw JSON)."""
     return bulk.select(connection, "SELECT subscriber, name, data FROM memory WHERE subscriber IN {set}", subscribers)
 
 
-def balances(connection: Connection, subscribers: Sequence[int]) -> Sequence[tuple[str, str, int, int, int]]:
+def balances(connection: Connection, subscribers: Sequence[int]) -> Sequence[Any]:
     """Balance rows of these people; the locks on the people cover them."""
     sql = "SELECT account, unit, amount, held, floor FROM balance WHERE owner IN {set}"
     return bulk.select(connection, sql, subscribers)
 
 
-def shared_balances(connection: Connection, accounts: Sequence[str]) -> Sequence[tuple[str, str, int, int, int]]:
-    """Balance rows of shared accounts, locked in key order."""
+def lock_accounts(connection: Connection, book: Book, units: Mapping[str, str]) -> None:
+    """Lock shared accounts (account → unit) into the book, in key order; those without a row start at zero."""
     locking = "" if connection.dialect.name == "sqlite" else " ORDER BY account FOR UPDATE"
     sql = f"SELECT account, unit, amount, held, floor FROM balance WHERE account IN {{set}}{locking}"
-    return bulk.select(connection, sql, accounts)
+    for row in bulk.select(connection, sql, sorted(units)):
+        book.load(row[0], Balance(*row[1:]))
+    for account, unit in sorted(units.items()):
+        book.open(account, unit)
 
 
 def postings(connection: Connection, keys: Sequence[str]) -> dict[str, Posting]:
@@ -106,9 +109,9 @@ def postings(connection: Connection, keys: Sequence[str]) -> dict[str, Posting]:
 def _speakers(connection: Connection, column: str) -> str:
     locking = "" if connection.dialect.name == "sqlite" else " ORDER BY s.id FOR UPDATE OF s"
     return (
-        "SELECT i.id AS identity, i.channel, i.account, i.following, i.digest, i.address, i.heard_at, s.id, s.language, "
-        "s.status, s.code, s.referrer, s.consent, s.guest FROM identity i JOIN subscriber s ON s.id = i.subscriber "
-        f"WHERE {column} IN {{set}}{locking}"
+        "SELECT i.id AS identity, i.channel, i.account, i.following, i.digest, i.address, i.heard_at, s.id, "
+        "s.language, s.status, s.code, s.referrer, s.consent, s.guest "
+        f"FROM identity i JOIN subscriber s ON s.id = i.subscriber WHERE {column} IN {{set}}{locking}"
     )
 
 

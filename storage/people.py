@@ -200,7 +200,8 @@ def forget(connection: Connection, subscriber: int, now: datetime, until: dateti
     # The answer to this very request is still to be delivered: its row alone keeps what is said.
     connection.execute(
         text(
-            "UPDATE text SET said = NULL WHERE subscriber = :s AND id < (SELECT MAX(id) FROM text WHERE subscriber = :s)"
+            "UPDATE text SET said = NULL WHERE subscriber = :s "
+            "AND id < (SELECT MAX(id) FROM text WHERE subscriber = :s)"
         ),
         {"s": subscriber},
     )

@@ -29,11 +29,12 @@ _SQLITE_FIXED = (
 
 
 class StoreLocked(Exception):
-    """Another process serves this SQLite file. `path` is the lock file."""
+    """Another process serves this SQLite file. `path` is the lock file, `database` what it guards."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"another koukou process holds {path}")
         self.path = path
+        self.database = path.with_suffix("")
 
 
 class Store:

@@ -32,8 +32,9 @@ def due(connection: Connection, now: datetime, limit: int) -> list[Due]:
     skip = "" if connection.dialect.name == "sqlite" else " FOR UPDATE SKIP LOCKED"
     rows = connection.execute(
         text(
-            "UPDATE timer SET lease_until = :until WHERE id IN (SELECT id FROM timer WHERE NOT fired AND due_at <= :now "
-            f"AND (lease_until IS NULL OR lease_until < :machine) ORDER BY due_at, id LIMIT :n{skip}) "
+            "UPDATE timer SET lease_until = :until WHERE id IN (SELECT id FROM timer WHERE NOT fired "
+            "AND due_at <= :now AND (lease_until IS NULL OR lease_until < :machine) "
+            f"ORDER BY due_at, id LIMIT :n{skip}) "
             "RETURNING id, key, subscriber, kind, data"
         ),
         {"until": machine + LEASE_SECONDS * 1_000_000, "now": micros(now), "machine": machine, "n": limit},

@@ -11,8 +11,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from storage.vault import Vault
-
 from bot.writer import Writer
 from campaigns import words
 from campaigns.desk import Desk, apply_plan
@@ -21,6 +19,7 @@ from content.library import Library
 from storage import nodes, revisions, schema
 from storage.incoming import Answer, Incoming
 from storage.store import Store
+from storage.vault import Vault
 
 SHIPPED = Path(__file__).parent.parent / "content" / "family-network"
 SECRET = b"a-secret-for-tests-only-32-bytes!"

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from storage.ledger_check import check
-from storage.vault import Vault
 
 from storage import holds, ledger, schema
 from storage.group import Group
 from storage.ids import Ids
 from storage.incoming import Answer, Incoming
+from storage.ledger_check import check
 from storage.store import DatabaseFault, Store
+from storage.vault import Vault
 
 START = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 STOCK = "stock/c/band"

@@ -94,9 +94,9 @@ class Parcel:
 class Outcome:
     """How one send ended.
 
-    `sent`; `refused` (by a rule, never tried again; `reason` such as `window_closed`, `blocked`); `failed` (a fault that
-    trying again cannot mend); `retry` (certainly not delivered: try after `wait` seconds); `slow` (the same, and the
-    whole account must pause for `wait` seconds); `doubtful` (may have been delivered).
+    `sent`; `refused` (by a rule, never tried again; `reason` such as `window_closed`, `blocked`); `failed` (a fault
+    that trying again cannot mend); `retry` (certainly not delivered: try after `wait` seconds); `slow` (the same, and
+    the whole account must pause for `wait` seconds); `doubtful` (may have been delivered).
     """
 
     state: Literal["sent", "refused", "failed", "retry", "slow", "doubtful"]
@@ -137,5 +137,5 @@ def names() -> list[str]:
 
 
 def module(name: str) -> Any:
-    """A channel's module, imported when it is needed; it offers `open_channel(account, settings, service) -> Channel`."""
+    """A channel's module, imported when needed; it offers `open_channel(account, settings, service) -> Channel`."""
     return importlib.import_module(f"{__name__}.{name}")

@@ -28,7 +28,7 @@ PAGE_HEADERS = {
 
 
 def language_asked(request: Request, languages: Sequence[str], fallback: str) -> str:
-    """The first of `languages` that the request names: `?lang=`, then Accept-Language by its weights, else `fallback`."""
+    """The first of `languages` that the request names: `?lang=`, then Accept-Language by weight, else `fallback`."""
     chosen = request.query_params.get("lang", "")
     if chosen in languages:
         return chosen
