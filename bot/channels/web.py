@@ -36,33 +36,33 @@ HISTORY = 50
 REFUSALS = {
     "not_json": (415, "请以 application/json 发送。", "Please send application/json."),
     "not_our_page": (403, "请在本站的聊天页面上发送消息。", "Please send messages from the chat on this site."),
-    "too_large": (413, "消息太长了,请分成几条发送。", "That message is too long. Please send it in parts."),
-    "too_slow": (408, "没有收到完整的消息,请再发一次。", "The message did not arrive whole. Please send it again."),
-    "malformed": (400, "没看懂这条请求:格式不对。", "This request could not be read: its form is wrong."),
+    "too_large": (413, "消息太长了，请分成几条发送。", "That message is too long. Please send it in parts."),
+    "too_slow": (408, "没有收到完整的消息，请再发一次。", "The message did not arrive whole. Please send it again."),
+    "malformed": (400, "没看懂这条请求：格式不对。", "This request could not be read: its form is wrong."),
     "bad_text": (
         400,
-        "消息里有无法显示的字符,请删去后再发。",
+        "消息里有无法显示的字符，请删去后再发。",
         "The message has characters that cannot be shown. Please remove them.",
     ),
-    "empty": (400, "消息是空的,请先写点什么。", "The message is empty. Please write something first."),
+    "empty": (400, "消息是空的，请先写点什么。", "The message is empty. Please write something first."),
     "too_fast": (
         429,
-        "您发得有点快,请过 {wait}再发。",
+        "您发得有点快，请过 {wait}再发。",
         "You are sending faster than we can answer. Please try again in {wait}.",
     ),
     "too_many_guests": (
         429,
-        "您所在的网络刚才新开了太多对话,请过 {wait}再试。",
+        "您所在的网络刚才新开了太多对话，请过 {wait}再试。",
         "Too many new chats were opened from your network just now. Please try again in {wait}.",
     ),
     "too_many_pages": (
         429,
-        "聊天页面开得太多了,请关掉几个。",
+        "聊天页面开得太多了，请关掉几个。",
         "The chat is open too many times. Please close some pages.",
     ),
     "busy": (
         503,
-        "现在有点忙,消息稍后会自动重发。",
+        "现在有点忙，消息稍后会自动重发。",
         "We are busy right now. The message will be sent again by itself.",
     ),
 }
@@ -367,7 +367,7 @@ def _shown(message: Mapping[str, Any]) -> dict[str, Any]:
     if picture := message.get("picture"):
         shown["picture"] = {"url": f"/pictures/{quote(picture['name'])}", "alt": picture["alt"]}
     if choices := message.get("choices"):
-        shown["choices"] = [dict(choice) for choice in choices]
+        shown["choices"] = [dict(c) for c in choices if re.match(r"https?://|/(?!/)", c.get("url") or "/")]
     return shown
 
 
