@@ -1,26 +1,32 @@
-"""Deliveries put straight into a real store, a channel that only records, and one writing thread: for sender tests."""
+"""Deliveries put straight into a real store, a recording channel, and one writing thread, for tests of the way out."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any, TypeVar
 
 from starlette.routing import BaseRoute
 
 from bot.channels import Outcome, Parcel
-from storage import bulk, schema, tables
-from storage.store import Store
+from bot.sender import Sender
+from storage import bulk, deliveries, schema, tables
+from storage.store import Store, machine_now
 from storage.tables import micros
 
 START = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 NOW = micros(START)
 MAIN = "wechat:main"
+SECOND = 1_000_000
+
+_names = count()
 
 T = TypeVar("T")
 
@@ -83,6 +89,12 @@ def sent_since(store: Store, person: int) -> int:
         return int(connection.exec_driver_sql(query).scalar_one())
 
 
+def age(store: Store, seconds: float = 3600) -> dict[str, int]:
+    """What reaping finds when every lease has ended."""
+    with store.begin() as connection:
+        return deliveries.reap(connection, machine_now(connection) + int(seconds * SECOND))
+
+
 class WritingThread:
     """What the process's writer offers: each job in a transaction of its own, one at a time."""
 
@@ -133,6 +145,22 @@ class Recorder:
     async def start(self) -> None: ...
 
     async def close(self) -> None: ...
+
+
+def sender(store: Store, *channels: Recorder, per_second: float = 1000) -> tuple[Sender, WritingThread]:
+    run = WritingThread(store)
+    return Sender(run, channels, lambda: START, f"node{next(_names)}", {MAIN: per_second}), run
+
+
+async def drain(sender: Sender, seconds: float = 5) -> None:
+    """Step until nothing was due for three looks in a row."""
+    until, idle = time.monotonic() + seconds, 0
+    while idle < 3 and time.monotonic() < until:
+        if await sender.step(START):
+            idle = 0
+        else:
+            idle += 1
+            await asyncio.sleep(0.005)
 
 
 def _said(number: int, changed: dict[str, Any]) -> str | None:

@@ -219,6 +219,16 @@ def test_late_truth_spares_the_repetition_unless_it_began(store: Store) -> None:
     assert finish(store, Ended(11, "n1/1", "sent")) == set()
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_ends_written_at_once_are_told_apart(store: Store, order: int) -> None:
+    in_flight(store, "reminder")
+    reap(store, NOW + 60 * SECOND)
+    begin(store, claim(store, "n1/2"), "n1/2")
+    ends = [Ended(10, "n1/1", "failed"), Ended(10, "n1/2", "sent")][::order]
+    assert finish(store, *ends) == {10}
+    assert (row(store, 10).state, sent_since(store, 1)) == ("sent", 1)
+
+
 def test_a_keyed_one_goes_again_since_the_platform_knows_it(store: Store) -> None:
     in_flight(store, "keyed")
     for attempt in range(2, deliveries.MAX_TRIES + 1):

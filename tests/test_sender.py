@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from itertools import count, pairwise
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from bot.channels import Outcome, Parcel
 from bot.sender import Sender
-from storage import deliveries, rates
+from storage import rates
 from storage.store import Store, machine_now
-from tests.outbox import MAIN, START, Recorder, WritingThread, counted, opened, people, put, row, sent_since, states
+from tests.outbox import (
+    MAIN,
+    START,
+    Recorder,
+    age,
+    counted,
+    drain,
+    opened,
+    people,
+    put,
+    row,
+    sender,
+    sent_since,
+    states,
+)
 
 SECOND = 1_000_000
-_names = count()
 
 
 @pytest.fixture
@@ -31,28 +41,12 @@ def store(database_url: str) -> Iterator[Store]:
         yield store
 
 
-def sender(store: Store, *channels: Recorder, per_second: float = 1000) -> tuple[Sender, WritingThread]:
-    run = WritingThread(store)
-    return Sender(run, channels, lambda: START, f"node{next(_names)}", {MAIN: per_second}), run
-
-
-async def drain(sender: Sender, seconds: float = 5) -> None:
-    """Step until nothing was due for three looks in a row."""
-    until, idle = time.monotonic() + seconds, 0
-    while idle < 3 and time.monotonic() < until:
-        if await sender.step(START):
-            idle = 0
-        else:
-            idle += 1
-            await asyncio.sleep(0.005)
-
-
 @asynccontextmanager
 async def looping(*senders: Sender) -> AsyncIterator[None]:
-    loops = [asyncio.create_task(sender.loop()) for sender in senders]
+    loops = [asyncio.create_task(node.loop()) for node in senders]
     yield
-    for sender in senders:
-        await sender.close()
+    for node in senders:
+        await node.close()
     await asyncio.gather(*loops)
 
 
@@ -61,12 +55,6 @@ async def until(condition: Any, seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
         await asyncio.sleep(0.01)
-
-
-def age(store: Store, seconds: float = 3600) -> dict[str, int]:
-    """What reaping finds when every lease has ended."""
-    with store.begin() as connection:
-        return deliveries.reap(connection, machine_now(connection) + int(seconds * SECOND))
 
 
 def test_each_person_hears_everything_once_in_order(store: Store) -> None:
@@ -251,79 +239,16 @@ def test_an_old_result_does_not_end_a_newer_request_of_the_same_node(store: Stor
         channel.answer = lambda parcel: next(ends)
         mail, _ = sender(store, channel)
         await mail.step(START)
+        await asyncio.sleep(0.05)
+        channel.seconds = 0.7
         age(store)
         await mail.step(START)
-        await asyncio.sleep(0.3)  # both are written at once
+        await asyncio.sleep(0.3)
         await drain(mail)
         assert channel.said() == [10, 10]
         assert (states(store), row(store, 10).reason) == ({10: "sent"}, "resent")
 
     asyncio.run(story())
-
-
-KILLED = """
-import asyncio, os, signal, sys
-from bot.channels import Outcome
-from bot.sender import Sender
-from storage.store import Store
-from tests.outbox import MAIN, START, Recorder, WritingThread
-
-class Deadly(Recorder):
-    async def send(self, parcel):
-        print(parcel.delivery, flush=True)
-        if parcel.delivery == int(sys.argv[2]):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return Outcome("sent")
-
-sender = Sender(WritingThread(Store(sys.argv[1])), [Deadly()], lambda: START, f"killed{os.getpid()}", {MAIN: 1000})
-asyncio.run(sender.loop())
-"""
-
-
-def killed_at(url: str, delivery: int) -> list[int]:
-    """A sender process that dies in the middle of one request; returns the requests it began."""
-    ran = subprocess.run([sys.executable, "-c", KILLED, url, str(delivery)], capture_output=True, text=True, timeout=30)
-    assert ran.returncode == -signal.SIGKILL, ran.stderr
-    return [int(line) for line in ran.stdout.split()]
-
-
-@pytest.mark.parametrize("kind", ["reminder", "transactional"])
-def test_kill_between_request_and_end(database_url: str, kind: str) -> None:
-    """Killed in the request: a reminder is sent at most once more, what is transactional is left to a human."""
-    with opened(database_url) as store:
-        people(store, 10)
-        put(store, [(100 + n, n) for n in range(1, 11)], kind=kind)
-    requests = Counter(killed_at(database_url, 105))
-    with opened(database_url) as store:
-        in_doubt = [number for number, state in states(store).items() if state == "sending"]
-        assert 105 in in_doubt
-        age(store)
-        channel = Recorder()
-        asyncio.run(drain(sender(store, channel)[0]))
-        requests.update(channel.said())
-        if kind == "reminder":
-            assert counted(store) == {"sent": 10}
-            assert max(requests.values()) == 2
-        else:
-            assert {number for number, state in states(store).items() if state == "doubtful"} == set(in_doubt)
-            assert max(requests.values()) == 1
-        assert set(requests) <= set(states(store))
-        assert counted(store).total() == 10
-
-
-def test_a_reminder_killed_twice_is_given_up(database_url: str) -> None:
-    with opened(database_url) as store:
-        people(store, 1)
-        put(store, [(10, 1)])
-    for _ in range(2):
-        killed_at(database_url, 10)
-        with opened(database_url) as store:
-            age(store)
-    with opened(database_url) as store:
-        channel = Recorder()
-        asyncio.run(drain(sender(store, channel)[0]))
-        assert channel.log == []
-        assert states(store) == {10: "doubtful"}
 
 
 def test_retry_comes_after_its_wait(store: Store) -> None:
