@@ -26,7 +26,7 @@ _COLUMNS = {"event": EVENT, "posting": POSTING}
 
 def payload(source: str, row: Any) -> bytes:
     """A row's canonical bytes: its table's name and every column in order, as JSON, so that no two rows share them."""
-    return json.dumps((source, *row), ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps((source, *row), ensure_ascii=False, separators=(",", ":"), default=repr).encode()
 
 
 class Sealer:
