@@ -13,11 +13,17 @@ WORDS = {
 }
 
 
+def has_left(turn: Turn) -> bool:
+    """Whether the person said in so many words that they want no campaign messages; following again does not undo it."""
+    return bool(turn.recall("consent").get("left"))
+
+
 def answer(turn: Turn, command: str) -> None:
     """Stop campaign messages, take them up again, or, at a bare /start, ask first."""
     if command == "leave":
         # Recorded even when nothing was agreed to: a refusal has a date and a wording as well.
         turn.set_consent(False, "consent.left")
+        turn.remember("consent", {"left": True})
         turn.note("left")
         first = turn.phrase(
             "consent.nothing_cancelled",
@@ -26,9 +32,10 @@ def answer(turn: Turn, command: str) -> None:
         turn.say_text(f"{first}\n\n{turn.phrase('consent.left')}", "return", "menu")
     elif command == "return":
         turn.set_consent(True, "consent.returned")
+        turn.remember("consent", {})
         turn.note("returned")
         turn.say("consent.returned", "menu", "leave")
-    elif turn.consents:
+    elif not has_left(turn):
         turn.say("menu.all", "checkin", "points", "help")
     else:
         turn.say("consent.ask", "return", "menu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from campaigns.consent import has_left
 from campaigns.turn import Turn
 from content.message import Picture
 
@@ -32,9 +33,9 @@ def welcome(turn: Turn) -> None:
     scene = str(heard.data.get("scene", ""))
     if scene:
         turn.note("touched", code=scene[:64])
-    if not turn.is_guest and turn.is_new:
-        turn.set_consent(True, "welcome.consent")
-    text = turn.plan.welcome.text[turn.language]
-    parts = [text, turn.phrase("welcome.guest" if turn.is_guest else "welcome.consent")]
-    picture = Picture(turn.plan.welcome.picture, text) if turn.plan.welcome.picture else None
-    turn.say_text("\n\n".join(parts), *FIRST, picture=picture)
+    about = "welcome.guest" if turn.is_guest else "welcome.left" if has_left(turn) else "welcome.consent"
+    if about == "welcome.consent" and not turn.consents:
+        turn.set_consent(True, about)
+    text = f"{turn.plan.welcome.text[turn.language]}\n\n{turn.phrase(about)}"
+    picture = Picture(turn.plan.welcome.picture, turn.plan.title[turn.language])
+    turn.say_text(text, *FIRST, picture=picture)

@@ -50,6 +50,7 @@ def on_form(turn: Turn, form: dict[str, Any]) -> bool:
     if turn.heard.text.strip().casefold() not in yes:
         return False
     turn.set_consent(False, "privacy.sure")
+    turn.remember("consent", {"left": True})
     turn.note("forgotten")
     turn.forget()
     turn.say("privacy.done", "menu")

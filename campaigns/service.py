@@ -34,7 +34,7 @@ def answer(turn: Turn, command: str) -> None:
             text,
             "apply",
             "menu",
-            picture=Picture(welcome.picture, welcome.text[turn.language]),
+            picture=Picture(welcome.picture, turn.plan.title[turn.language]),
         )
     else:
         raise NotRunning("menu", "human", what=turn.phrase(f"choice.{command}"))

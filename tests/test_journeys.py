@@ -163,6 +163,30 @@ def test_outside_the_window_is_refused_with_dates(database_url: str) -> None:
     run(journey())
 
 
+def test_following_again_agrees_again_unless_one_had_left_in_words(database_url: str) -> None:
+    async def journey() -> None:
+        async with talking(database_url) as talk:
+
+            def agreed() -> bool:
+                with talk.store.read() as connection:
+                    return bool(connection.exec_driver_sql("SELECT consent FROM subscriber").scalar())
+
+            assert "随时回复“退订”即可停止" in await talk.say(kind="follow")
+            assert agreed()
+            await talk.hear(kind="unfollow")
+            assert not agreed()
+            assert "随时回复“退订”即可停止" in await talk.say(kind="follow")
+            assert agreed()
+            await talk.say("退订")
+            await talk.hear(kind="unfollow")
+            assert "仍然不会收到" in await talk.say(kind="follow")
+            assert not agreed()
+            await talk.say("恢复接收")
+            assert agreed()
+
+    run(journey())
+
+
 def test_the_same_message_three_times_is_one_effect_and_one_answer(database_url: str) -> None:
     async def journey() -> None:
         async with talking(database_url) as talk:
