@@ -1,16 +1,20 @@
 """Set-wise statements for the message path, the same call on both databases.
 
 SQLite runs a prepared statement per row inside the C library; PostgreSQL gets one statement with an array per column.
-Values are passed as stored (whole numbers, texts, booleans), not as Python instants. Knows no table in particular.
+Statements go to the driver's own cursor, within the transaction at hand: what SQLAlchemy does around each costs more
+than most of them. Values are passed as stored (whole numbers, texts, booleans), not as instants. Knows no table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Integer, LargeBinary, SmallInteger, Table, Text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Boolean, TypeDecorator
 
 Rows = Sequence[tuple[Any, ...]]
@@ -43,22 +47,46 @@ def select(connection: Connection, sql: str, values: Iterable[Any], *more: Any) 
     if not listed:
         return []
     if connection.dialect.name == "sqlite":
-        import json
-
         sql = sql.replace("{set}", "(SELECT value FROM json_each(?))")
-        return list(connection.exec_driver_sql(sql, (json.dumps(listed), *more)))
+        return _execute(connection, sql, (json.dumps(listed), *more))
     cast = "bigint[]" if isinstance(listed[0], int) else "text[]"
     sql = sql.replace("?", "%s").replace("{set}", f"(SELECT unnest(%s::{cast}))")
-    return list(connection.exec_driver_sql(sql, (listed, *more)))
+    return _execute(connection, sql, (listed, *more))
 
 
 def _run(connection: Connection, sql: str, rows: Rows) -> None:
     if not rows:
         return
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(sql, list(rows))
+        _execute(connection, sql, rows, each=True)
     else:
-        connection.exec_driver_sql(sql, tuple(list(column) for column in zip(*rows, strict=True)))
+        _execute(connection, sql, tuple(list(column) for column in zip(*rows, strict=True)))
+
+
+def _execute(connection: Connection, sql: str, values: Sequence[Any], *, each: bool = False) -> list[Any]:
+    """Rows by position and name; faults are SQLAlchemy's, and a connection that is lost is given up as it does."""
+    driver, dialect = connection.connection, connection.dialect
+    cursor = driver.cursor()
+    try:
+        (cursor.executemany if each else cursor.execute)(sql, values)
+        if not cursor.description:
+            return []
+        row = _row(tuple(column[0] for column in cursor.description))
+        return [row(found) for found in cursor.fetchall()]
+    except dialect.loaded_dbapi.Error as fault:
+        lost = dialect.is_disconnect(fault, driver.dbapi_connection, cursor)
+        if lost:
+            connection.invalidate(fault)
+        base = dialect.loaded_dbapi.Error
+        raise DBAPIError.instance(sql, None, fault, base, connection_invalidated=lost, dialect=dialect) from fault
+    finally:
+        cursor.close()
+
+
+@cache
+def _row(names: tuple[str, ...]) -> Callable[[Iterable[Any]], Any]:
+    make: Callable[[Iterable[Any]], Any] = namedtuple("Row", names, rename=True)._make  # type: ignore[attr-defined]
+    return make
 
 
 @cache
@@ -89,8 +117,8 @@ def _update_sql(table: Table, key: str, changes: tuple[str, ...], dialect: str) 
         f"{name} = t.{name} + u.{name}" if change.endswith("+") else f"{name} = u.{name}"
         for name, change in zip(names, changes, strict=True)
     )
-    arrays = _arrays(table, (*names, key))
-    return f"UPDATE {table.name} t SET {sets} FROM unnest({arrays}) AS u({', '.join((*names, key))}) WHERE t.{key} = u.{key}"
+    rows = f"unnest({_arrays(table, (*names, key))}) AS u({', '.join((*names, key))})"
+    return f"UPDATE {table.name} t SET {sets} FROM {rows} WHERE t.{key} = u.{key}"
 
 
 def _arrays(table: Table, columns: tuple[str, ...]) -> str:

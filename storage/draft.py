@@ -12,9 +12,13 @@ from storage.incoming import Incoming
 INNER = frozenset({"timer", "internal"})  # kinds whose `sender` is a subscriber's id, not an address
 
 
+# Made once: json.dumps with any option makes a new encoder at every call, which costs more than the encoding.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def dumps(value: Any) -> str:
     """JSON as stored: compact, Chinese left readable."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 @dataclass(slots=True)
