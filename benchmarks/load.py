@@ -62,7 +62,7 @@ def _request(xml: bytes, seal: Seal, dice: random.Random) -> bytes:
 
 @dataclass
 class Run:
-    """What is still to be sent, and what came back. `end` is a loop time; nothing is begun after it."""
+    """What is still to be sent, and what came back. `end` is a moment of perf_counter; nothing is begun after it."""
 
     waiting: Iterator[bytes]
     end: float = 0.0

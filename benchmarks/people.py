@@ -1,6 +1,6 @@
-"""People who are known already: followed, consenting, checked in some days ago, with points that the ledger accounts for.
+"""People who are known already: they follow, consented, and checked in some days ago for points that the ledger shows.
 
-Filled set-wise through the storage room, as if they had come by themselves. Knows no server and no clock but its own.
+Filled set-wise through the storage room, as if they had come by themselves. Knows no server.
 """
 
 from __future__ import annotations
