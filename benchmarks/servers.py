@@ -101,7 +101,9 @@ def werobot(home: Path, python: Path, *, session: bool) -> Iterator[tuple[int, i
 def postgres(home: Path, python: Path) -> Iterator[tuple[str, int]]:
     """A PostgreSQL server: the url of its maintenance database, and its process id."""
     command = [str(python), str(PEERS / "postgres.py"), str(home / "postgres")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment()) as process:
+    # A locale that the shell names and the machine lacks would stop it.
+    environment = _environment(LC_ALL="C")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdin and process.stdout
         running = json.loads(process.stdout.readline())
         yield f"postgresql://postgres@/postgres?host={quote(running['socket'], safe='/')}", running["pid"]
