@@ -14,7 +14,7 @@ WORDS = {
 
 
 def has_left(turn: Turn) -> bool:
-    """Whether the person said in so many words that they want no campaign messages; following again does not undo it."""
+    """Whether the person said in so many words that they want no campaign messages, which following does not undo."""
     return bool(turn.recall("consent").get("left"))
 
 

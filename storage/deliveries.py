@@ -21,7 +21,6 @@ RESENT: Final = "resent"  # the reason of a row that may have been sent before: 
 
 _SECOND = 1_000_000
 _LONGEST_BACKOFF = 300
-_OPEN = "state IN ('queued', 'passive', 'claimed', 'sending')"
 # Said so that no database takes the index of open rows to look up one person, whatever its statistics are.
 _NOT_ENDED = "state NOT IN ('sent', 'handed_over', 'refused', 'failed', 'doubtful')"
 _LEASED = "state IN ('passive', 'claimed', 'sending')"
@@ -97,7 +96,7 @@ def claim(
     rows = connection.execute(
         text(
             "WITH picked AS MATERIALIZED (SELECT d.* FROM delivery d "
-            f"WHERE d.account = :account AND d.state = 'queued' AND d.{_OPEN} AND d.due_at <= :now "
+            f"WHERE d.account = :account AND d.state = 'queued' AND d.due_at <= :now "
             "AND (d.lease_until IS NULL OR d.lease_until <= :machine_now) "
             "AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.subscriber = d.subscriber AND e.identity = d.identity "
             f"AND e.{_NOT_ENDED} AND e.id <> d.id AND (e.state IN ('claimed', 'sending') OR e.lane < d.lane "
@@ -185,7 +184,7 @@ def reap(connection: Connection, machine_now: int) -> dict[str, int]:
     locking = "" if connection.dialect.name == "sqlite" else " ORDER BY id FOR UPDATE SKIP LOCKED"
     rows = connection.execute(
         text(
-            f"SELECT id, state, kind, lease, tries, reason FROM delivery WHERE {_LEASED} AND {_OPEN} "
+            f"SELECT id, state, kind, lease, tries, reason FROM delivery WHERE {_LEASED} "
             f"AND lease_until <= :now{locking}"
         ),
         {"now": machine_now},
@@ -258,7 +257,10 @@ def identities_waiting(connection: Connection, identities: Iterable[int]) -> lis
 def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
     """How many rows are not at their end, by channel account and state."""
     rows = connection.execute(
-        text(f"SELECT account, state, COUNT(*) AS rows FROM delivery WHERE {_OPEN} GROUP BY account, state")
+        text(
+            "SELECT account, state, COUNT(*) AS rows FROM delivery WHERE state = 'queued' GROUP BY account, state "
+            f"UNION ALL SELECT account, state, COUNT(*) FROM delivery WHERE {_LEASED} GROUP BY account, state"
+        )
     )
     return {(account, state): count for account, state, count in rows}
 

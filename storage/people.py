@@ -30,13 +30,17 @@ def identity(connection: Connection, digest: str) -> int | None:
 
 
 def find(connection: Connection, vault: Vault, channel: str, account: str, address: str) -> int | None:
-    """The subscriber known by this address on this channel account."""
+    """The subscriber known by this address on this channel account; a joined one's stands for those joined to it."""
     digest = vault.digest(channel, account, address)
-    row = connection.execute(
-        text("SELECT s.id, s.alias_of FROM identity i JOIN subscriber s ON s.id = i.subscriber WHERE i.digest = :d"),
+    return connection.execute(
+        text(
+            "WITH RECURSIVE chain(id, alias_of) AS (SELECT s.id, s.alias_of FROM identity i JOIN subscriber s "
+            "ON s.id = i.subscriber WHERE i.digest = :d "
+            "UNION SELECT s.id, s.alias_of FROM chain JOIN subscriber s ON s.id = chain.alias_of) "
+            "SELECT id FROM chain WHERE alias_of IS NULL"
+        ),
         {"d": digest},
-    ).one_or_none()
-    return (row.alias_of or row.id) if row else None
+    ).scalar()
 
 
 def balances(connection: Connection, subscriber: int) -> dict[str, int]:
@@ -52,8 +56,10 @@ def balances(connection: Connection, subscriber: int) -> dict[str, int]:
 
 
 def show(connection: Connection, subscriber: int) -> dict[str, Any]:
-    """The person as `koukou subscriber show --json` prints them."""
-    one = connection.execute(text("SELECT * FROM subscriber WHERE id = :s"), {"s": subscriber}).one()
+    """The person as `koukou subscriber show --json` prints them. Raises KeyError for no such person."""
+    one = connection.execute(text("SELECT * FROM subscriber WHERE id = :s"), {"s": subscriber}).one_or_none()
+    if one is None:
+        raise KeyError(subscriber)
     identities = connection.execute(
         text("SELECT channel, account, address, following FROM identity WHERE subscriber = :s ORDER BY id"),
         {"s": subscriber},
@@ -105,7 +111,8 @@ def export(connection: Connection, vault: Vault, subscriber: int) -> dict[str, A
     """Everything kept about a person; `messages` is how many texts, `texts` the texts themselves."""
     one = connection.execute(text("SELECT created_at FROM subscriber WHERE id = :s"), {"s": subscriber}).scalar()
     if one is None:  # a first message: nothing of them is committed yet
-        return {"created_at": instant(0), "identities": [], "profile": {}, "messages": 0, "texts": [], "consents": []}
+        lists: dict[str, Any] = {name: [] for name in ("identities", "texts", "consents", "events", "history")}
+        return {"created_at": instant(0), "profile": {}, "messages": 0, **lists}
     texts = connection.execute(
         text(
             "SELECT at, heard, said FROM text WHERE subscriber = :s AND (heard IS NOT NULL OR said IS NOT NULL) "
@@ -116,14 +123,20 @@ def export(connection: Connection, vault: Vault, subscriber: int) -> dict[str, A
     consents = connection.execute(
         text("SELECT given, wording, at FROM consent WHERE subscriber = :s ORDER BY id"), {"s": subscriber}
     )
-    shown = show(connection, subscriber)
+    events = connection.execute(
+        text("SELECT at, kind, actor, campaign, data FROM event WHERE subscriber = :s ORDER BY id"), {"s": subscriber}
+    )
     return {
-        **shown,
+        **show(connection, subscriber),
         "created_at": instant(one),
         "profile": read_profile(connection, vault, subscriber),
         "messages": len(texts),
         "texts": [{"at": instant(r.at), "heard": r.heard, "said": json.loads(r.said or "[]")} for r in texts],
         "consents": [{"given": bool(r.given), "wording": r.wording, "at": instant(r.at)} for r in consents],
+        "events": [
+            {"at": instant(r.at), "kind": r.kind, "actor": r.actor, "campaign": r.campaign, "data": json.loads(r.data)}
+            for r in events
+        ],
         "history": history(connection, subscriber, 1_000_000),
     }
 

@@ -47,16 +47,27 @@ def store_revision(
     if present != expected:
         raise RevisionConflict(present)
     number = (present or 0) + 1
+    revision = {"campaign": campaign, "number": number, "digest": whole, "at": micros(at), "by": by}
+    # Of two that apply at once the second waits here for the first one's commit, and then finds the number taken.
+    taken = connection.execute(
+        text(
+            "INSERT INTO revision (campaign, number, digest, applied_at, applied_by) "
+            "VALUES (:campaign, :number, :digest, :at, :by) ON CONFLICT (campaign, number) DO NOTHING RETURNING number"
+        ),
+        revision,
+    ).scalar()
+    if taken is None:
+        raise RevisionConflict(current(connection, campaign))
     blobs = {digests[path]: raw for path, raw in files.items()}
     known = {row[0] for row in bulk.select(connection, "SELECT digest FROM blob WHERE digest IN {set}", blobs)}
-    named = tables.metadata.tables
-    fresh = sorted((digest, raw) for digest, raw in blobs.items() if digest not in known)
-    bulk.insert(connection, named["blob"], ("digest", "content"), fresh)
-    revision = (campaign, number, whole, micros(at), by)
-    columns = ("campaign", "number", "digest", "applied_at", "applied_by")
-    bulk.insert(connection, named["revision"], columns, [revision])
+    for digest in sorted(blobs.keys() - known):
+        connection.execute(
+            text("INSERT INTO blob (digest, content) VALUES (:digest, :content) ON CONFLICT (digest) DO NOTHING"),
+            {"digest": digest, "content": blobs[digest]},
+        )
     rows = sorted((campaign, number, path, digest) for path, digest in digests.items())
-    bulk.insert(connection, named["revision_file"], ("campaign", "number", "path", "digest"), rows)
+    table = tables.metadata.tables["revision_file"]
+    bulk.insert(connection, table, ("campaign", "number", "path", "digest"), rows)
     return Applied(number, True)
 
 

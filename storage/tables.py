@@ -101,11 +101,11 @@ class Kept(SQLModel, table=True):
 
 
 class Rate(SQLModel, table=True):
-    """One row per channel account: what all nodes together sent in the current second, and a common pause."""
+    """One row per channel account: up to when its rate is spent by all nodes together, and a common pause."""
 
     account: str = _text(primary_key=True)
     second: int = _big(default=0)  # machine time, whole seconds
-    used: int = Field(default=0)
+    used: int = Field(default=0)  # and microseconds within that second
     pause_until: datetime = _at()
 
 
@@ -203,8 +203,14 @@ class Delivery(SQLModel, table=True):
             "account",
             "lane",
             "due_at",
-            sqlite_where=text("state IN ('queued', 'passive', 'claimed', 'sending')"),
-            postgresql_where=text("state IN ('queued', 'passive', 'claimed', 'sending')"),
+            sqlite_where=text("state = 'queued'"),
+            postgresql_where=text("state = 'queued'"),
+        ),
+        Index(
+            "ix_delivery_lease",
+            "lease_until",
+            sqlite_where=text("state IN ('passive', 'claimed', 'sending')"),
+            postgresql_where=text("state IN ('passive', 'claimed', 'sending')"),
         ),
         Index("ix_delivery_text", "text"),
         Index("ix_delivery_subscriber", "subscriber"),

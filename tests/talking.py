@@ -57,7 +57,7 @@ class Talk:
         key = key or f"{channel}:main:{id(self)}:{next(self._keys)}"
         return await self.writer.hear(Incoming(channel, "main", who, key, kind, self.now, text, data or {}, language))
 
-    async def say(self, text: str, **more: Any) -> str:
+    async def say(self, text: str = "", **more: Any) -> str:
         """What it answers, as one text with the choices numbered."""
         return told(await self.hear(text, **more))
 

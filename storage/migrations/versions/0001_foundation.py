@@ -73,8 +73,15 @@ def upgrade() -> None:
             "ix_delivery_open",
             ["account", "lane", "due_at"],
             unique=False,
-            sqlite_where=sa.text("state IN ('queued', 'passive', 'claimed', 'sending')"),
-            postgresql_where=sa.text("state IN ('queued', 'passive', 'claimed', 'sending')"),
+            sqlite_where=sa.text("state = 'queued'"),
+            postgresql_where=sa.text("state = 'queued'"),
+        )
+        batch_op.create_index(
+            "ix_delivery_lease",
+            ["lease_until"],
+            unique=False,
+            sqlite_where=sa.text("state IN ('passive', 'claimed', 'sending')"),
+            postgresql_where=sa.text("state IN ('passive', 'claimed', 'sending')"),
         )
         batch_op.create_index("ix_delivery_subscriber", ["subscriber"], unique=False)
         batch_op.create_index("ix_delivery_text", ["text"], unique=False)
