@@ -17,6 +17,7 @@ from bot.wechat.reading import incoming, read_xml
 from bot.wechat.rendering import pieces
 from tests.serving import Node
 
+Trees = dict[str, list[dict[str, Any]]]  # by openid
 WORDS = ("签到", "积分", "帮助", "签到", "checkin", "积分明细", "家庭网是什么", "今天天气怎么样", "怎么办理")
 COPIES = 3
 _TRIES = 8
@@ -123,23 +124,27 @@ class Crowd(PlayedWeChat):
 
     # ---- what people saw against what was decided
 
-    def compare(self, said: dict[str, list[dict[str, Any]]]) -> tuple[list[str], list[str]]:
-        """What persons miss, and what they got too often, given all message trees decided for each."""
+    def compare(self, said: Trees, shut: Trees) -> tuple[list[str], list[str]]:
+        """What persons miss, and what they got too often, given all message trees decided for each.
+
+        `shut` are those of them that the platform's window did not let through in time: they may be missing.
+        """
         lost, doubled = [], []
         for openid, person in self.people.items():
-            decided = Counter(
-                ("image", "") if piece.picture else ("text", piece.text)
-                for tree in said.get(openid, ())
-                for piece in pieces(tree, pictures=True)
-            )
-            got = seen(person)
-            lost += [f"{openid}: {kind} {text[:40]!r}" for kind, text in (decided - got).elements()]
-            doubled += [f"{openid}: {kind} {text[:40]!r}" for kind, text in (got - decided).elements()]
+            decided, got = _shown(said.get(openid, ())), seen(person)
+            lost += [f"{openid}: {what}" for what in (decided - _shown(shut.get(openid, ())) - got).elements()]
+            doubled += [f"{openid}: {what}" for what in (got - decided).elements()]
         return lost, doubled
 
     def unlike(self) -> list[str]:
         """Messages whose copies were not all given the same answer."""
         return [key for key, heard in self.heard.items() if len(set(heard.replies)) > 1]
+
+
+def _shown(trees: Sequence[dict[str, Any]]) -> Counter[tuple[str, str]]:
+    """What a person sees of these message trees, each picture alike."""
+    shown = [piece for tree in trees for piece in pieces(tree, pictures=True)]
+    return Counter(("image", "") if piece.picture else ("text", piece.text) for piece in shown)
 
 
 def seen(person: Person) -> Counter[tuple[str, str]]:
