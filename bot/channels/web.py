@@ -15,13 +15,13 @@ from math import ceil
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from bot.channels import Busy, Outcome, Parcel, Service
+from bot.settings import WebSettings
 from bot.site.edge import Buckets, caller_network, from_our_page, language_asked
 from storage.incoming import Answer, Incoming
 
@@ -68,17 +68,6 @@ REFUSALS = {
 }
 
 
-class WebSettings(BaseModel):
-    """The table `[channels.web]`: limits against abuse, each per serving process."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    enabled: bool = True
-    guests_per_hour: int = Field(20, ge=1)  # new guests from one IPv4 address or IPv6 /64
-    messages_per_10_seconds: int = Field(20, ge=1)  # from one guest
-    pages_per_guest: int = Field(8, ge=1)  # that wait for messages at the same time
-
-
 class WebService(Service, Protocol):
     """The house as the web chat needs it: the contract of every channel, and where our own pages stand."""
 
@@ -95,10 +84,9 @@ class Refused(Exception):
         self.code, self.wait = code, wait
 
 
-def open_channel(account: str, settings: WebSettings | Mapping[str, Any], service: WebService) -> WebChat:
-    """The web chat of `account`. Raises pydantic's ValidationError for a wrong or unknown setting."""
-    known = settings if isinstance(settings, WebSettings) else WebSettings.model_validate(dict(settings))
-    return WebChat(account, known, service)
+def open_channel(account: str, settings: WebSettings, service: WebService) -> WebChat:
+    """The web chat of `account`."""
+    return WebChat(account, settings, service)
 
 
 class WebChat:

@@ -36,13 +36,15 @@ WORDS = {
         "privacy": "隐私说明",
         "ask": "在线咨询",
         "how": "如何办理",
+        "start": "在聊天里办理",
+        "apply_word": "办理",
         "assistant": "{product}小助手",
         "loading": "正在打开…",
         "welcome": "您好！想了解什么，直接问，或点一下：",
         "plain": "聊天窗口正在打开。如果一直打不开，请在浏览器里允许 JavaScript。",
-        "starters": ("签到", "积分", "帮助"),
+        "starters": {"每日签到": "签到", "我的积分": "积分", "能做什么": "帮助"},
         "message": "输入消息",
-        "hint": "想问什么？",
+        "hint": "输入您的问题",
         "send": "发送",
     },
     "en": {
@@ -54,13 +56,15 @@ WORDS = {
         "privacy": "Privacy",
         "ask": "Ask us",
         "how": "How to apply",
+        "start": "Apply in the chat",
+        "apply_word": "apply",
         "assistant": "{product} assistant",
         "loading": "Opening…",
         "welcome": "Hello! Ask anything, or tap one of these:",
         "plain": "The chat is opening. If it does not appear, please allow JavaScript in your browser.",
-        "starters": ("checkin", "points", "help"),
+        "starters": {"Check in": "checkin", "My points": "points", "What can you do?": "help"},
         "message": "Your message",
-        "hint": "What would you like to know?",
+        "hint": "Type your question",
         "send": "Send",
     },
 }
@@ -186,4 +190,6 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["static"] = _static_url
+    # A headline breaks between its phrases and not inside a Chinese word.
+    environment.globals["phrases"] = lambda title: re.findall(r"[^，。：！？]+[，。：！？]*", title)
     return environment

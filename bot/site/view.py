@@ -21,12 +21,12 @@ WORDS = {
     "redemption": ("积分兑换", "Spend your points"),
     "checkin": ("每日签到", "Check in every day"),
     "entitlements": ("全员权益", "For every member"),
-    "free": ("首月起免费", "Free from the start"),
-    "months": ("{count} 个月", "{count} month(s)"),
+    "free": ("免月费", "Months free of charge"),
+    "months": ("{count} 个月", "{count}"),
     "credit": ("话费返还", "Top-up credit"),
     "instalments": ("{sum}，分 {count} 个月到账", "{sum}, in {count} monthly parts"),
     "package": ("{name}，每月 {sum}", "{name}, {sum} a month"),
-    "gives": ("送{gain}", "{gain}"),
+    "gives": ("送 {gain}", "{gain}"),
     "referrer": ("推荐人", "You get"),
     "referee": ("新用户另得", "Your friend also gets"),
     "gift": ("{price} {points}，共 {stock} 份", "{price} {points}, {stock} in all"),
@@ -41,16 +41,19 @@ WORDS = {
     "hotline": ("客服热线 {number}", "Helpline {number}"),
 }
 CURRENCIES = {"CNY": ("{sum} 元", "¥{sum}")}
-NUMBERING = re.compile(r"^\s*(?:\d{1,2}\s*[.、）)．]\s*|[①-⑳]\s*|[（(]\d{1,2}[)）]\s*|[-•·]\s+)")
+NUMBERING = re.compile(
+    r"^\s*(?:(?:\d{1,2}|[一二三四五六七八九十]{1,3})\s*[.、）)．]|[①-⑳]|[（(]\d{1,2}[)）]|[-•·](?=\s))\s*"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One offer: its name, what it says, and its amounts as pairs of what and how much."""
+    """One offer: its name, what it says, its amounts as pairs of what and how much, and things with a sentence each."""
 
     title: str
     text: str
     rows: tuple[tuple[str, str], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +113,20 @@ class _Words:
         return CURRENCIES.get(code, (f"{{sum}} {code}",) * 2)[self._place].format(sum=show_fen(fen or 0))
 
     def gain(self, gain: Gain | None) -> str:
-        match gain and gain.kind:
+        if gain is None:
+            return ""
+        if gain.goods:
+            gifts = self._plan.redemption.gifts if self._plan.redemption else ()
+            named = (gift.name[self.language] for gift in gifts if gift.gives and gift.gives.goods == gain.goods)
+            return next(named, gain.goods)
+        match gain.kind:
             case "credit":
                 return self.of("top_up", sum=self.money(gain.count))
-            case "points":
-                return f"{gain.count:,} {self.points}"
             case "minutes":
                 return self.of("minutes", count=f"{gain.count:,}")
             case "data":
                 return self.of("data", size=show_megabytes(gain.count))
-            case "goods":
-                gifts = self._plan.redemption.gifts if self._plan.redemption else ()
-                return next((gift.name[self.language] for gift in gifts if gift.id == gain.goods), gain.goods)
-        return ""
+        return f"{gain.count:,} {self.points}"
 
 
 def _offers(plan: Plan, words: _Words) -> Iterator[Offer]:
@@ -173,12 +177,10 @@ def _lasting_offers(plan: Plan, words: _Words) -> Iterator[Offer]:
     if plan.entitlements and plan.on("entitlements"):
         cloud = plan.entitlements.cloud
         sizes = {"start": show_megabytes(cloud.start or 0), "most": show_megabytes(cloud.most or 0)}
-        rows = [
-            (words.of("video"), plan.entitlements.hd_video[language]),
-            (words.of("cloud"), words.of("grows", **sizes)),
-        ]
-        rows += [(partner.name[language], partner.text[language]) for partner in plan.entitlements.partners]
-        yield Offer(words.of("entitlements"), "", tuple(rows))
+        rows = [(words.of("cloud"), words.of("grows", **sizes))]
+        notes = [(words.of("video"), plan.entitlements.hd_video[language])]
+        notes += [(partner.name[language], partner.text[language]) for partner in plan.entitlements.partners]
+        yield Offer(words.of("entitlements"), "", tuple(rows), tuple(notes))
 
 
 def _lines(text: str) -> tuple[str, ...]:

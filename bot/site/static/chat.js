@@ -10,20 +10,15 @@ const state = document.getElementById("chat-state");
 const words = JSON.parse(root.dataset.words);
 const language = document.documentElement.lang.slice(0, 2);
 const store = `unsent ${root.dataset.path}`;
-
-const shown = new Set(); // ids of bubbles: "m<key>" said by the person, "b<id>" by the house
-const sleepers = new Set();
+const shown = new Set(), sleepers = new Set(); // ids of bubbles ("m<key>" the person's, "b<id>" ours); who waits
 let unsent = recall(); // {key, text}, or {scene} for the opening itself
-let ready = false;
-let sending = false;
-let fetching = false;
+let ready = false, sending = false, fetching = false;
 
 function recall() {
   try { return JSON.parse(sessionStorage.getItem(store)) || []; } catch { return []; }
 }
-
 function keep() {
-  try { sessionStorage.setItem(store, JSON.stringify(unsent)); } catch { /* private mode: this page still remembers */ }
+  try { sessionStorage.setItem(store, JSON.stringify(unsent)); } catch { /* this page still remembers */ }
 }
 
 // 32 random hexadecimal digits; crypto.randomUUID is missing where a page is served without https.
@@ -34,13 +29,12 @@ function newKey() {
 // Wait so many seconds, or until the network or the page comes back.
 function pause(seconds) {
   return new Promise((resolve) => {
-    const wake = () => { sleepers.delete(wake); resolve(); };
+    const wake = () => resolve(sleepers.delete(wake));
     sleepers.add(wake);
     setTimeout(wake, seconds * 1000);
   });
 }
-
-function wakeAll() { for (const wake of [...sleepers]) wake(); }
+const wakeAll = () => [...sleepers].forEach((wake) => wake());
 
 // One request. Throws when it may work a moment later: no network, no answer in time, a server in trouble.
 async function call(method, path, body, seconds = 15) {
@@ -66,6 +60,13 @@ function tell(text, trouble) {
   state.classList.toggle("trouble", trouble);
 }
 
+// Say that the network is gone, wait a while, and return how long to wait the next time.
+async function trouble(delay) {
+  tell(words.reconnecting, true);
+  await pause(delay);
+  return Math.min(delay * 2, 15);
+}
+
 function make(tag, className, text) {
   return Object.assign(document.createElement(tag), { className, textContent: text || "" });
 }
@@ -75,19 +76,18 @@ function link(url, className, text) {
 }
 
 function written(text) {
+  const parts = text.split(/(https?:\/\/[\w\-./?=&%#~:+@!$*;]*[\w/#=&-])/);
   const bubble = make("div", "bubble");
-  for (const [place, part] of text.split(/(https?:\/\/[\w\-./?=&%#~:+@!$*;]*[\w/#=&-])/).entries()) {
-    bubble.append(place % 2 ? link(part, "", part) : part);
-  }
+  bubble.append(...parts.map((part, place) => (place % 2 ? link(part, "", part) : part)));
   return bubble;
 }
 
 function choicesOf(choices) {
   const list = make("div", "choices");
   for (const choice of choices) {
-    const button = choice.url ? link(choice.url, "", choice.label) : make("button", "", choice.label);
-    if (!choice.url) Object.assign(button, { type: "button" }).dataset.say = choice.say;
-    list.append(button);
+    const target = choice.url ? link(choice.url, "", choice.label) : make("button", "", choice.label);
+    if (!choice.url) Object.assign(target, { type: "button" }).dataset.say = choice.say;
+    list.append(target);
   }
   return list;
 }
@@ -110,36 +110,32 @@ function show(entry, mark) {
   if (entry.mine) {
     said.append(make("p", "mark", mark));
   } else {
-    const held = document.activeElement?.closest(".choices");
+    if (document.activeElement.closest(".choices")) log.focus({ preventScroll: true });
     for (const old of log.querySelectorAll(".choices")) old.remove();
-    if (held) log.focus({ preventScroll: true });
     if (entry.choices) said.append(choicesOf(entry.choices));
   }
   empty.remove();
   log.append(said);
-  if (atEnd || entry.mine) log.scrollTop = log.scrollHeight;
+  // What is taller than the window is read from its beginning.
+  if (atEnd || entry.mine) log.scrollTop = entry.mine ? log.scrollHeight : said.offsetTop - 12;
 }
 
 function mark(key, text, failed) {
-  const line = document.querySelector(`#m${key} .mark`);
-  if (!line) return;
-  line.textContent = text;
-  line.classList.toggle("failed", Boolean(failed));
+  const line = key && document.querySelector(`#m${key} .mark`);
+  if (line) Object.assign(line, { textContent: text, className: failed ? "mark failed" : "mark" });
 }
 
+// Three dots while an answer is awaited; for the eye only.
 function think(on) {
   log.querySelector(".thinking")?.remove();
   if (!on) return;
-  const dots = make("div", "thinking");
-  dots.setAttribute("aria-hidden", "true");
-  dots.append(make("i", ""), make("i", ""), make("i", ""));
-  log.append(dots);
+  log.insertAdjacentHTML("beforeend", '<div class="thinking" aria-hidden="true"><i></i><i></i><i></i></div>');
   log.scrollTop = log.scrollHeight;
 }
 
 function say(text) {
+  if (!text.trim()) return;
   const item = { key: newKey(), text: text.trim() };
-  if (!item.text) return;
   unsent.push(item);
   keep();
   show({ mine: true, id: item.key, text: item.text });
@@ -154,7 +150,7 @@ async function send() {
     const item = unsent[0];
     think(Boolean(item.key));
     try {
-      const { status, wait, data } = item.key ? await call("POST", "send", item) : await call("POST", "open", item);
+      const { status, wait, data } = await call("POST", item.key ? "send" : "open", item);
       think(false);
       if (status === 429) {
         tell(data.message, true);
@@ -162,8 +158,8 @@ async function send() {
         await pause(wait);
         continue;
       }
-      unsent.shift();
-      keep();
+      keep(unsent.shift());
+      if (item.scene) history.replaceState(null, "", location.href.replace(/([?&])c=[^&#]*&?/, "$1"));
       tell(words.online, false);
       mark(item.key, status === 200 ? "" : data.message, status !== 200);
       for (const answer of data.answers || []) show(answer);
@@ -171,10 +167,8 @@ async function send() {
       fetchWaiting();
     } catch {
       think(false);
-      tell(words.reconnecting, true);
       mark(item.key, words.resending);
-      await pause(delay);
-      delay = Math.min(delay * 2, 15);
+      delay = await trouble(delay);
     }
   }
   sending = false;
@@ -185,10 +179,7 @@ async function fetchWaiting() {
   if (fetching) return;
   fetching = true;
   for (let after = 0, delay = 1; ; ) {
-    if (document.hidden) {
-      await pause(60);
-      continue;
-    }
+    while (document.hidden) await pause(60);
     const began = Date.now();
     try {
       const { status, wait, data } = await call("GET", `waiting?after=${after}`, undefined, 40);
@@ -197,14 +188,12 @@ async function fetchWaiting() {
       delay = 1;
       for (const answer of data.answers || []) {
         show(answer);
-        after = Math.max(after, answer.id);
+        after = answer.id; // the last one names all that were handed out with it
       }
       if (status !== 200) await pause(wait);
       else if (!data.answers.length && Date.now() - began < 1000) await pause(2);
     } catch {
-      tell(words.reconnecting, true);
-      await pause(delay);
-      delay = Math.min(delay * 2, 15);
+      delay = await trouble(delay);
     }
   }
   fetching = false;
@@ -232,20 +221,18 @@ async function start() {
       if (!data.messages.length || root.dataset.scene) openAtFirstSign();
       if (data.guest) fetchWaiting();
     } catch {
-      tell(words.reconnecting, true);
-      await pause(delay);
+      await trouble(delay);
     }
   }
-  for (const item of unsent) if (item.key) show({ mine: true, id: item.key, text: item.text }, words.resending);
-  log.scrollTop = log.scrollHeight;
+  for (const { key, text } of unsent) if (key) show({ mine: true, id: key, text }, words.resending);
   tell(words.online, false);
   setTimeout(() => log.setAttribute("aria-live", "polite"), 500);
   send();
 }
 
-log.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-say]");
-  if (button) say(button.dataset.say);
+document.addEventListener("click", (event) => {
+  const target = event.target.closest("[data-say]");
+  if (target) say(target.dataset.say);
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -255,11 +242,9 @@ form.addEventListener("submit", (event) => {
 addEventListener("online", wakeAll);
 addEventListener("offline", () => tell(words.reconnecting, true));
 document.addEventListener("visibilitychange", wakeAll);
-
 const jump = document.querySelector(".jump");
 new IntersectionObserver(([seen]) => { jump.hidden = seen.isIntersecting; }, { threshold: 0.2 }).observe(root);
 
-document.getElementById("chat-plain").hidden = true;
-document.getElementById("chat-starters").hidden = false;
+for (const id of ["chat-plain", "chat-starters"]) document.getElementById(id).toggleAttribute("hidden");
 form.querySelector("fieldset").disabled = false;
 start();
