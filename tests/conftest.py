@@ -5,14 +5,19 @@ It knows nothing of what tests store.
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
 
 import psycopg
 import pytest
+
+from storage import schema
+from storage.store import Store
 
 
 @pytest.fixture(scope="session")
@@ -34,15 +39,53 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> st
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The url of a fresh, empty database: each test that takes it runs on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'koukou.db'}"
-        return
-    maintenance: str = request.getfixturevalue("postgres_url")
+    else:
+        with _database(request.getfixturevalue("postgres_url")) as url:
+            yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The same with this version's schema in it: copied from one migrated once, to save each test a second."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "koukou.db")
+        yield f"sqlite:///{tmp_path / 'koukou.db'}"
+    else:
+        with _database(request.getfixturevalue("postgres_url"), request.getfixturevalue("migrated_name")) as url:
+            yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database with the schema and nothing else."""
+    path = tmp_path_factory.mktemp("migrated") / "koukou.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_name(postgres_url: str) -> Iterator[str]:
+    """The name of a PostgreSQL database with the schema and nothing else, for CREATE DATABASE … TEMPLATE."""
+    with _database(postgres_url) as url:
+        _migrate(url)
+        yield url.partition("@/")[2].partition("?")[0]
+
+
+def _migrate(url: str) -> None:
+    store = Store(url)
+    schema.upgrade(store)
+    store.close()
+
+
+@contextmanager
+def _database(maintenance: str, template: str = "template1") -> Iterator[str]:
     name = f"test_{uuid4().hex}"
     with psycopg.connect(maintenance.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         try:
             yield maintenance.replace("/postgres?", f"/{name}?")
         finally:

@@ -21,8 +21,8 @@ from storage.store import Store
 
 
 @pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    opened = Store(database_url)
+def store(empty_database_url: str) -> Iterator[Store]:
+    opened = Store(empty_database_url)
     yield opened
     opened.close()
 
