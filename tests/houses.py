@@ -182,7 +182,7 @@ class WeChatVisitor(_Wire):
         received = self.person.received
         start = next(n for n, one in enumerate(received) if one.content.startswith(shown.text[:50]))
         for _ in range(200):
-            said = _numbered("\n".join(one.content for one in received[start:]))
+            said = _numbered("\n".join(one.content for one in received[start:] if one.kind == "text"))
             if said.choices:
                 return said.text
             await asyncio.sleep(0.05)
