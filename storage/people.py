@@ -207,14 +207,18 @@ def park(connection: Connection, number: int, now: datetime, until: datetime) ->
 
 
 def forget(connection: Connection, subscriber: int, now: datetime, until: datetime) -> tuple[str, ...]:
-    """Destroy the person's key, details and texts on every channel; returns what is kept (KEPT_AFTER_FORGETTING)."""
+    """Destroy the person's key, details and texts on every channel; returns what is kept (KEPT_AFTER_FORGETTING).
+
+    The addresses go with the next retention step, when the answer to this request has left; `until` is when the last
+    tie to what is kept is cut.
+    """
     _destroy_profile(connection, subscriber)
     connection.execute(text("UPDATE text SET heard = NULL WHERE subscriber = :s"), {"s": subscriber})
     # The answer to this very request is still to be delivered: its row alone keeps what is said.
     connection.execute(
         text(
             "UPDATE text SET said = NULL WHERE subscriber = :s "
-            "AND id < (SELECT MAX(id) FROM text WHERE subscriber = :s)"
+            "AND id <> (SELECT id FROM text WHERE subscriber = :s ORDER BY at DESC, id DESC LIMIT 1)"
         ),
         {"s": subscriber},
     )

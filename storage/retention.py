@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
+from storage import bulk
 from storage.store import machine_now
 from storage.tables import micros
 
@@ -30,12 +31,38 @@ def step(connection: Connection, now: datetime, text_days: int, batch: int = 100
     touched += connection.execute(
         text("DELETE FROM kept WHERE until < :now"), {"now": machine_now(connection)}
     ).rowcount
-    # The digest is what still ties the kept rows to an address: without it they are nobody's.
-    touched += connection.execute(
+    return touched + _forget_addresses(connection, batch) + _end_terms(connection, now, batch)
+
+
+def _forget_addresses(connection: Connection, batch: int) -> int:
+    """Whoever asked to be forgotten loses the address as soon as nothing waits to be sent to it."""
+    return connection.execute(
         text(
-            "UPDATE identity SET digest = 'gone:' || id, parked_until = NULL WHERE id IN (SELECT id FROM identity "
-            "WHERE parked_until < :now AND address IS NULL LIMIT :n)"
+            "UPDATE identity SET address = NULL WHERE id IN (SELECT i.id FROM identity i WHERE i.address IS NOT NULL "
+            "AND i.parked_until IS NOT NULL AND NOT EXISTS (SELECT 1 FROM delivery d "
+            "WHERE d.subscriber = i.subscriber AND d.identity = i.id "
+            "AND d.state IN ('passive', 'queued', 'claimed', 'sending')) LIMIT :n)"
+        ),
+        {"n": batch},
+    ).rowcount
+
+
+def _end_terms(connection: Connection, now: datetime, batch: int) -> int:
+    """The digest is what still ties the kept rows to an address: without it they are nobody's."""
+    ended = connection.execute(
+        text(
+            "UPDATE identity SET digest = 'gone:' || id, parked_until = NULL, following = FALSE WHERE id IN "
+            "(SELECT id FROM identity WHERE parked_until < :now AND address IS NULL LIMIT :n) RETURNING subscriber"
         ),
         {"now": micros(now), "n": batch},
-    ).rowcount
-    return touched
+    ).scalars()
+    people = sorted(set(ended.all()))
+    left = "NOT EXISTS (SELECT 1 FROM identity i WHERE i.subscriber = {} AND substr(i.digest, 1, 5) <> 'gone:')"
+    for change, person in (
+        ("UPDATE subscriber SET status = 'erased' WHERE id", "subscriber.id"),
+        ("DELETE FROM memory WHERE subscriber", "memory.subscriber"),
+        ("DELETE FROM person_key WHERE subscriber", "person_key.subscriber"),
+        ("DELETE FROM profile WHERE subscriber", "profile.subscriber"),
+    ):
+        bulk.select(connection, f"{change} IN {{set}} AND {left.format(person)} RETURNING {person}", people)
+    return len(people)

@@ -1,0 +1,72 @@
+"""The plain trees that storage keeps: what a message must look like, and which words can be stored at all.
+
+Knows shapes and limits only; what a message means is the business of the rooms above.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+TEXT_MAX: Final = 4096  # characters, of a text heard and of a text said: the longest that any channel carries
+CHOICES_MAX: Final = 100
+_LABEL_MAX: Final = 256
+_URL_MAX: Final = 2048
+_NAME_MAX: Final = 256
+# NUL cannot be stored by PostgreSQL, a lone surrogate by neither database.
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """Words as heard, made fit to store: what no database takes becomes �, and no more than TEXT_MAX characters."""
+    return _UNSTORABLE.sub("\ufffd", text[:TEXT_MAX])
+
+
+def check_message(tree: object) -> None:
+    """Check a message tree (`content.message.Message.tree()`). Raises ValueError that names the place and the fault."""
+    message = _branch(tree, "message", {"text"}, {"picture", "choices"})
+    if not _text(message["text"], "message.text", TEXT_MAX) and "picture" not in message:
+        raise ValueError("message.text: neither words nor a picture")
+    if "picture" in message:
+        picture = _branch(message["picture"], "message.picture", {"name", "alt"}, set())
+        if not _text(picture["name"], "message.picture.name", _NAME_MAX):
+            raise ValueError("message.picture.name: empty")
+        _text(picture["alt"], "message.picture.alt", TEXT_MAX)
+    if "choices" in message:
+        choices = message["choices"]
+        if type(choices) is not list or not 0 < len(choices) <= CHOICES_MAX:
+            raise ValueError(f"message.choices: not a list of 1 to {CHOICES_MAX}")
+        for number, choice in enumerate(choices):
+            _check_choice(choice, f"message.choices[{number}]")
+
+
+def _check_choice(tree: object, path: str) -> None:
+    opens = type(tree) is dict and "url" in tree
+    choice = _branch(tree, path, {"label", "url" if opens else "say"}, set())
+    if not _text(choice["label"], f"{path}.label", _LABEL_MAX):
+        raise ValueError(f"{path}.label: empty")
+    if not opens:
+        if not _text(choice["say"], f"{path}.say", TEXT_MAX):
+            raise ValueError(f"{path}.say: empty")
+    elif not _text(choice["url"], f"{path}.url", _URL_MAX).startswith(("https://", "http://", "/")):
+        raise ValueError(f"{path}.url: not a page")
+
+
+def _branch(tree: object, path: str, needed: set[str], allowed: set[str]) -> dict[str, Any]:
+    if type(tree) is not dict:
+        raise ValueError(f"{path}: not an object")
+    for name in sorted(needed - tree.keys()):
+        raise ValueError(f"{path}.{name}: missing")
+    for name in sorted(map(str, tree.keys() - needed - allowed)):
+        raise ValueError(f"{path}.{name}: unknown")
+    return tree
+
+
+def _text(value: object, path: str, most: int) -> str:
+    if type(value) is not str:
+        raise ValueError(f"{path}: not a text")
+    if len(value) > most:
+        raise ValueError(f"{path}: {len(value)} characters, at most {most}")
+    if _UNSTORABLE.search(value):
+        raise ValueError(f"{path}: holds a character that cannot be stored")
+    return value
