@@ -35,9 +35,9 @@ def due(connection: Connection, now: datetime, limit: int) -> list[Due]:
             "UPDATE timer SET lease_until = :until WHERE id IN (SELECT id FROM timer WHERE NOT fired "
             "AND due_at <= :now AND (lease_until IS NULL OR lease_until < :machine) "
             f"ORDER BY due_at, id LIMIT :n{skip}) "
-            "RETURNING id, key, subscriber, kind, data"
+            "RETURNING due_at, id, key, subscriber, kind, data"
         ),
         {"until": machine + LEASE_SECONDS * 1_000_000, "now": micros(now), "machine": machine, "n": limit},
     )
-    found = [Due(row.id, row.key, row.subscriber, row.kind, json.loads(row.data)) for row in rows]
-    return sorted(found, key=lambda timer: timer.id)
+    oldest_first = sorted(rows, key=lambda row: (row.due_at, row.id))
+    return [Due(row.id, row.key, row.subscriber, row.kind, json.loads(row.data)) for row in oldest_first]

@@ -1,6 +1,7 @@
 """The proof of the books finds what raw SQL does to them, names the row, and finds nothing in honest books.
 
-Holds that moved nothing are no sealed facts: only their sums and states are proved."""
+Holds that moved nothing are no sealed facts: only their sums and states are proved.
+"""
 
 from __future__ import annotations
 
