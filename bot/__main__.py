@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,6 +120,9 @@ def serve() -> None:
         f"口口相传已启动：活动页和聊天 http://{settings.service.listen}/ （Ctrl+C 停止）",
         f"Koukou is serving: campaign page and chat at http://{settings.service.listen}/ (Ctrl+C stops)",
     )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn drains at these, then raises them once more at whoever was there before: drained is done, exit 0.
+        signal.signal(number, lambda *_: None)
     sys.setswitchinterval(0.001)  # the writer's thread must not wait long for the interpreter behind the event loop
     uvicorn.run(
         app.asgi,
