@@ -54,6 +54,8 @@ class Instant(TypeDecorator[datetime]):
 # On SQLite an INTEGER primary key is the row's own address, which saves an index.
 _Id = BigInteger().with_variant(Integer(), "sqlite")
 _NARROW = {"sqlite_with_rowid": False}
+_UNEMPTIED = text("heard IS NOT NULL OR said IS NOT NULL")
+_PARKED = text("parked_until IS NOT NULL")
 
 
 def _id(**more: Any) -> Any:
@@ -127,7 +129,10 @@ class Identity(SQLModel, table=True):
     """A subscriber on one channel account. `digest` finds it; `address` is what the platform calls the person, and is
     removed when the person leaves the account or is forgotten."""
 
-    __table_args__ = (Index("ix_identity_subscriber", "subscriber"),)
+    __table_args__ = (
+        Index("ix_identity_parked", "parked_until", sqlite_where=_PARKED, postgresql_where=_PARKED),
+        Index("ix_identity_subscriber", "subscriber"),
+    )
     id: int = _id()
     subscriber: int = _big()
     channel: str = _text()
@@ -182,13 +187,15 @@ class Said(SQLModel, table=True):
 
     __tablename__: ClassVar[str] = "text"
     __table_args__ = (
+        # Only what is not emptied yet, or each look for old texts would walk over all that ever were.
+        Index("ix_text_at", "at", sqlite_where=_UNEMPTIED, postgresql_where=_UNEMPTIED),
         Index("ix_text_identity", "identity", "id"),
         Index("ix_text_subscriber", "subscriber"),
     )
     id: int = _id()
     subscriber: int = _big()
     identity: int | None = _big(default=None)
-    at: datetime = _at(index=True)
+    at: datetime = _at()
     kind: str = _text()
     heard: str | None = _text(default=None)
     said: str | None = _text(default=None)  # JSON: list of message trees

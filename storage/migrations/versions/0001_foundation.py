@@ -167,6 +167,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest"),
     )
     with op.batch_alter_table("identity", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_identity_parked",
+            ["parked_until"],
+            unique=False,
+            sqlite_where=sa.text("parked_until IS NOT NULL"),
+            postgresql_where=sa.text("parked_until IS NOT NULL"),
+        )
         batch_op.create_index("ix_identity_subscriber", ["subscriber"], unique=False)
 
     op.create_table(
@@ -324,7 +331,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("text", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_text_at"), ["at"], unique=False)
+        batch_op.create_index(
+            "ix_text_at",
+            ["at"],
+            unique=False,
+            sqlite_where=sa.text("heard IS NOT NULL OR said IS NOT NULL"),
+            postgresql_where=sa.text("heard IS NOT NULL OR said IS NOT NULL"),
+        )
         batch_op.create_index("ix_text_identity", ["identity", "id"], unique=False)
         batch_op.create_index("ix_text_subscriber", ["subscriber"], unique=False)
 
