@@ -26,6 +26,7 @@ CALLERS = 16
 _WARM_UP = 500  # persons 0 … 499 warm the server up and are not measured
 _PER_SECOND = 8_000  # callbacks made ready for each second: more than anything here answers
 _NEW = 100_000_000  # persons from here on are unknown
+_STEP = 7_919  # shares no factor with any number of people: each is met once, far from the one before
 
 Figures = dict[str, float]
 Say = Callable[[str], None]
@@ -54,10 +55,9 @@ class Load:
     processes: dict[str, Sequence[int]]
     seconds: float
     words: str = "签到"
-    first: int = _WARM_UP
+    first: int = _WARM_UP  # which turn begins, of the order in which the people come
     count: int = 0
-    step: int = 1
-    modulo: int = 2 * _NEW
+    known: int = KNOWN  # so many people come in turn; 0 for people nobody knows
 
 
 def send(load: Load) -> Figures:
@@ -67,7 +67,9 @@ def send(load: Load) -> Figures:
     """
     count = load.count or int(load.seconds * _PER_SECOND)
     job = {"ports": list(load.ports), "text": load.words, "callers": CALLERS, "seconds": load.seconds}
-    job |= {"first": load.first, "count": count, "step": load.step, "modulo": load.modulo}
+    job["people"] = [
+        place * _STEP % load.known if load.known else _NEW + place for place in range(load.first, load.first + count)
+    ]
     command = [sys.executable, "-m", "benchmarks.load"]
     with subprocess.Popen(
         command, cwd=servers.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -101,7 +103,7 @@ def wechat(options: Options, say: Say) -> dict[str, list[Figures]]:
             known = send(Load([port], ids, options.seconds, count=most))
             some = min(most, int(known["answered"]))
             again = send(Load([port], ids, options.seconds / 2, count=some))
-            new = send(Load([port], ids, options.seconds / 2, first=_NEW))
+            new = send(Load([port], ids, options.seconds / 2, known=0))
         _check(f"sqlite:///{path}", [warm, known, new], [again])
         _keep(found, known=known, again=again, new=new)
         for name, session in (("werobot", True), ("werobot_bare", False)):
@@ -150,11 +152,8 @@ def subscribers(options: Options, say: Say) -> dict[str, list[Figures]]:
             say(f"subscribers {run + 1}/{options.runs}, {people_}")
             path = _copied(template, options.home / f"subscribers-{name}-{run}.db")
             with servers.node(options.home, f"sqlite:///{path}") as (port, process):
-                # A step that shares no factor with the number of people meets each of them once, far from the last.
-                spread = {"step": 7_919, "modulo": people_}
-                send(Load([port], {}, 10, first=0, count=_WARM_UP, **spread))
-                first = _WARM_UP * 7_919
-                load = Load([port], {"cpu": [process]}, options.seconds, first=first, count=FEW - _WARM_UP, **spread)
+                send(Load([port], {}, 10, first=0, count=_WARM_UP, known=people_))
+                load = Load([port], {"cpu": [process]}, options.seconds, count=FEW - _WARM_UP, known=people_)
                 _keep(found, **{name: send(load)})
             path.unlink()
     return found
