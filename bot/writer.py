@@ -134,8 +134,9 @@ class Writer:
     def settled(self, ids: Sequence[int]) -> None:
         """Passive deliveries that were written to the socket: marked with the next group, or soon."""
         with self._wake:
+            if not self._settled:  # else the thread knows already that something is to be marked
+                self._wake.notify()
             self._settled.extend(ids)
-            self._wake.notify()
 
     def release(self, ids: Sequence[int]) -> None:
         """Passive deliveries that the sender is to take."""
