@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bot.commands_wechat import wechat_cli
+
 if TYPE_CHECKING:
     from bot.config import Settings
     from content.bundle import Bundle
@@ -31,6 +33,7 @@ ledger_cli = typer.Typer(no_args_is_help=True, help="账本 | the ledger")
 db_cli = typer.Typer(no_args_is_help=True, help="数据库 | the database")
 for name, group in (("plan", plan_cli), ("subscriber", subscriber_cli), ("ledger", ledger_cli), ("db", db_cli)):
     cli.add_typer(group, name=name)
+cli.add_typer(wechat_cli, name="wechat")
 
 _state: dict[str, Any] = {}
 

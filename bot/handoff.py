@@ -1,17 +1,20 @@
 """Commands that write are run by the serving process on SQLite: one JSON line in, one out, on a socket only its owner
-may open. Knows which acts may be asked for, nothing of how they are done.
+may open; a job that takes long says between them how far it is. Knows which acts may be asked for, nothing of how they
+are done.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bot import followers
 from campaigns.desk import ActRefused, Desk, apply_plan
 from content.bundle import Bundle
 
@@ -51,18 +54,25 @@ class Handoff:
             self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def tell(progress: dict[str, int]) -> None:
+            if not writer.is_closing():
+                writer.write(json.dumps({"progress": progress}).encode() + b"\n")
+
         try:
-            answer = await self._answer(json.loads(await reader.readline()))
+            answer = await self._answer(json.loads(await reader.readline()), tell)
         except ActRefused as refused:
             answer = {"refused": {"zh": refused.zh, "en": refused.en}}
         except (ValueError, KeyError) as broken:
             answer = {"refused": {"zh": f"命令不完整：{broken}", "en": f"incomplete command: {broken}"}}
-        writer.write(json.dumps(answer).encode() + b"\n")
-        await writer.drain()
+        with contextlib.suppress(ConnectionError):  # who asked may have gone; what was done stays done
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await writer.drain()
         writer.close()
 
-    async def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+    async def _answer(self, asked: dict[str, Any], tell: followers.Tell) -> dict[str, Any]:
         assert self._app.writer
+        if asked["act"] in followers.JOBS:
+            return await followers.do(self._app, asked, tell)
         now = self._app.now()
         return await self._app.writer.run(lambda connection: perform(connection, asked, now))
 
@@ -77,8 +87,11 @@ def perform(connection: Any, asked: dict[str, Any], now: Any) -> dict[str, Any]:
     raise ValueError(asked["act"])
 
 
-def ask(database: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
-    """Hand an act to the serving process; None when no process serves this database. Raises ActRefused."""
+def ask(database: Path, asked: dict[str, Any], tell: followers.Tell = lambda progress: None) -> dict[str, Any] | None:
+    """Hand an act to the serving process; None when no process serves this database. Raises ActRefused.
+
+    `tell` hears how far a long job is.
+    """
     path = socket_path(database)
     if not path.exists():
         return None
@@ -88,7 +101,13 @@ def ask(database: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
         except (ConnectionRefusedError, FileNotFoundError):
             return None
         line.sendall(json.dumps(asked).encode() + b"\n")
-        answer: dict[str, Any] = json.loads(line.makefile("rb").readline())
-    if "refused" in answer:
-        raise ActRefused(**answer["refused"])
-    return answer
+        for said in line.makefile("rb"):
+            answer: dict[str, Any] = json.loads(said)
+            if "progress" in answer:
+                tell(answer["progress"])
+            elif "refused" in answer:
+                raise ActRefused(**answer["refused"])
+            else:
+                return answer
+    zh, en = "服务在完成之前停止了，再运行一次会接着做", "the service ended before it was done; run it again to go on"
+    raise ActRefused(zh, en)

@@ -6,7 +6,7 @@ Nothing is scheduled per person here, and a missed tick loses nothing: the next 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,14 +22,25 @@ from storage.store import DatabaseFault, machine_now
 
 TIMERS_AT_ONCE = 200
 SEALED_AT_ONCE = 500
+_DAILY_LOOK_SECONDS = 600
 _log = structlog.get_logger(__name__)
 
 
 class Schedule:
     """All steps of one process. `now` is campaign time; each step can be driven by hand in a test."""
 
-    def __init__(self, writer: Writer, sealer: Sealer, slot: int, holder: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        sealer: Sealer,
+        slot: int,
+        holder: str,
+        now: Callable[[], datetime],
+        daily: Sequence[Callable[[], Awaitable[None]]] = (),
+    ) -> None:
+        """`daily` are asked every ten minutes whether their work of the day is still to be done."""
         self._writer, self._sealer, self._slot, self._holder, self._now = writer, sealer, slot, holder, now
+        self._daily = daily
         self._ticker = AsyncIOScheduler(timezone="UTC")
         self.sealed = 0
 
@@ -70,6 +81,7 @@ class Schedule:
             (self.reap, 2),
             (self.beat, 5),
             (self.retain, 3600),
+            *[(work, _DAILY_LOOK_SECONDS) for work in self._daily],
         ]
         for step, seconds in every:
             self._ticker.add_job(_calm(step), "interval", seconds=seconds, max_instances=1, coalesce=True)

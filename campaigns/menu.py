@@ -26,6 +26,7 @@ def welcome(turn: Turn) -> None:
     """Greet someone who opened the chat or began to follow, and say how to stop messages before any is sent.
 
     Following an account is agreeing to its messages, as the welcome itself says; a guest of our page agrees apart.
+    A follow that was only found out later is recorded in silence: a greeting a day late would be a riddle.
     """
     heard = turn.heard
     if heard.kind == "follow":
@@ -36,6 +37,8 @@ def welcome(turn: Turn) -> None:
     about = "welcome.guest" if turn.is_guest else "welcome.left" if has_left(turn) else "welcome.consent"
     if about == "welcome.consent" and not turn.consents:
         turn.set_consent(True, about)
+    if heard.data.get("by") == "reconcile":
+        return
     text = f"{turn.plan.welcome.text[turn.language]}\n\n{turn.phrase(about)}"
     picture = Picture(turn.plan.welcome.picture, turn.plan.title[turn.language])
     turn.say_text(text, *FIRST, picture=picture)

@@ -1,0 +1,242 @@
+"""Followers that an account already has, follows and leavings that were never heard, the menu, and what an account can
+do: against the played platform, in a process of its own and through the one that serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from bot import config, followers
+from bot.app import App
+from bot.commands_wechat import _home
+from bot.followers import Followers
+from bot.played.wechat import PlayedWeChat
+from storage import schema
+from storage.incoming import Incoming
+from storage.store import Store
+from tests.houses import furnish
+from tests.serving import ROOT, Node
+
+
+def crowd(world: PlayedWeChat, count: int) -> None:
+    """So many people who followed before the service was there; every third reads English."""
+    for number in range(count):
+        person = world.person()
+        person.since = datetime(2026, 3, 1, tzinfo=UTC)
+        person.language = "en" if number % 3 == 0 else "zh_CN"
+
+
+@asynccontextmanager
+async def at_home(url: str, folder: Path, world: PlayedWeChat) -> AsyncIterator[tuple[App, Followers]]:
+    """The jobs of the account `main` in this process."""
+    node = Node(folder, url, 1, world)
+    schema.upgrade(store := Store(url))
+    store.close()
+    async with _home(config.load(node.config, {})) as app:
+        yield app, followers.of(app)[0]
+
+
+def one(app: App, sql: str, **values: Any) -> Any:
+    with app.store.read() as connection:
+        return connection.execute(text(sql), values).scalar()
+
+
+def test_existing_followers_become_known_without_a_word_and_only_once(database_url: str, tmp_path: Path) -> None:
+    async def journey(world: PlayedWeChat) -> None:
+        crowd(world, 1_230)
+        known = world.person(next(iter(world.people)))
+        async with at_home(database_url, tmp_path, world) as (app, jobs):
+            assert app.writer
+            await app.writer.hear(Incoming("wechat", "main", known.openid, "k1", "text", app.now(), "菜单"))
+            told: list[dict[str, int]] = []
+            done = await jobs.bring_in(told.append)
+            assert done == {"done": 1_230, "total": 1_230, "new": 1_229}
+            assert told[-1] == done and len(told) >= 4
+            assert one(app, "SELECT count(*) FROM identity WHERE following AND heard_at IS NULL") == 1_229
+            assert one(app, "SELECT count(*) FROM subscriber WHERE language = 'en' AND consent") == 409
+            assert one(app, "SELECT count(*) FROM consent WHERE wording = 'imported' AND given") == 1_229
+            assert one(app, "SELECT count(*) FROM text") == 1, "nobody was spoken to"
+            assert (await jobs.bring_in(told.append))["new"] == 0
+            answer = await app.writer.hear(
+                Incoming("wechat", "main", list(world.people)[7], "k2", "text", app.now(), "积分")
+            )
+            assert "积分" in answer.messages[0]["text"], "they are served as anybody, in the language they read"
+
+    with PlayedWeChat(page_size=400) as world:
+        asyncio.run(journey(world))
+        assert world.asked["message/custom/send"] == 0
+
+
+def test_a_broken_import_goes_on_where_it_ended(database_url: str, tmp_path: Path) -> None:
+    class Broken(Exception):
+        pass
+
+    def breaking(progress: dict[str, int]) -> None:
+        if progress["done"] >= 600:
+            raise Broken
+
+    async def journey(world: PlayedWeChat) -> None:
+        crowd(world, 900)
+        async with at_home(database_url, tmp_path, world) as (app, jobs):
+            with pytest.raises(Broken):
+                await jobs.bring_in(breaking)
+        pages = world.asked["user/get"]
+        async with at_home(database_url, tmp_path, world) as (app, jobs):
+            told: list[dict[str, int]] = []
+            assert await jobs.bring_in(told.append) == {"done": 900, "total": 900, "new": 900}
+            assert told[0]["done"] == 900, "two of three pages were behind it"
+            assert world.asked["user/get"] - pages < 4
+            assert one(app, "SELECT count(*) FROM identity") == 900
+
+    with PlayedWeChat(page_size=300) as world:
+        asyncio.run(journey(world))
+
+
+def test_an_import_starts_again_when_the_person_it_ended_with_is_gone(tmp_path: Path) -> None:
+    async def journey(world: PlayedWeChat) -> None:
+        crowd(world, 30)
+        async with at_home(f"sqlite:///{tmp_path}/k.db", tmp_path, world) as (app, jobs):
+            assert app.house
+            await app.house.keep("wechat:main:import", {"after": "oNobody", "done": 20, "new": 20}, 60)
+            assert await jobs.bring_in(lambda progress: None) == {"done": 30, "total": 30, "new": 30}
+
+    with PlayedWeChat() as world:
+        asyncio.run(journey(world))
+
+
+def test_lost_follows_and_leavings_are_heard_a_day_late_and_in_silence(database_url: str, tmp_path: Path) -> None:
+    async def journey(world: PlayedWeChat) -> None:
+        crowd(world, 20)
+        people = list(world.people.values())
+        gone, back = people[3], people[4]
+        async with at_home(database_url, tmp_path, world) as (app, jobs):
+            assert app.writer
+            await jobs.bring_in(lambda progress: None)
+            await app.writer.hear(Incoming("wechat", "main", back.openid, "k1", "unfollow", app.now()))
+            gone.since = None
+            new = world.person()
+            new.since, new.scene, new.language = datetime.now(UTC), "p_booth7", "en"
+            done = await jobs.reconcile(lambda progress: None)
+            assert done == {"followers": 20, "gone": 1, "found": 2, "imported": 0}
+            assert one(app, "SELECT count(*) FROM identity WHERE following") == 20
+            assert one(app, "SELECT count(*) FROM identity WHERE address = :a", a=gone.openid) == 0
+            assert one(app, "SELECT count(*) FROM event WHERE kind = 'touched' AND data LIKE '%p_booth7%'") == 1
+            assert one(app, "SELECT count(*) FROM event WHERE kind = 'followed'") == 2
+            assert one(app, "SELECT count(*) FROM subscriber WHERE consent") == 20
+            assert one(app, "SELECT count(*) FROM delivery") == 0, "nobody was greeted"
+            again = await jobs.reconcile(lambda progress: None)
+            assert again == {"followers": 20, "gone": 0, "found": 0, "imported": 0}
+
+    with PlayedWeChat() as world:
+        asyncio.run(journey(world))
+
+
+def test_nobody_is_lost_because_the_list_was_wrong(tmp_path: Path) -> None:
+    """The platform's list lacks people who still follow: each is asked about before anything is erased."""
+
+    async def journey(world: PlayedWeChat) -> None:
+        crowd(world, 40)
+        async with at_home(f"sqlite:///{tmp_path}/k.db", tmp_path, world) as (app, jobs):
+            await jobs.bring_in(lambda progress: None)
+
+            async def half(listed: set[str], began: int) -> list[str]:
+                return await type(jobs)._tick_off(jobs, set(sorted(listed)[:20]), began)
+
+            assert len(await half(set(world.people), 2**60)) == 20
+            jobs._tick_off = half  # type: ignore[method-assign]
+            assert (await jobs.reconcile(lambda progress: None))["gone"] == 0
+            assert one(app, "SELECT count(*) FROM identity WHERE following") == 40
+
+    with PlayedWeChat() as world:
+        asyncio.run(journey(world))
+
+
+def test_reconciling_happens_once_a_day_in_the_small_hours(tmp_path: Path) -> None:
+    async def journey(world: PlayedWeChat) -> None:
+        crowd(world, 3)
+        async with at_home(f"sqlite:///{tmp_path}/k.db", tmp_path, world) as (app, jobs):
+            assert app.house
+            now = datetime(2026, 11, 22, 19, 0, tzinfo=UTC)  # three in the morning in China
+            app.house.now = lambda: now
+            asked = []
+            for hours in (0, 1.5, 2, 10, 22):
+                now = datetime(2026, 11, 22, 19, 0, tzinfo=UTC) + timedelta(hours=hours)
+                await jobs.daily()
+                asked.append(world.asked["stable_token"] and world.asked["user/get"])
+            first = asked[1]
+            assert first > 0 and asked == [0, first, first, first, first]
+            now += timedelta(hours=6)
+            await jobs.daily()
+            assert world.asked["user/get"] > first
+
+    with PlayedWeChat() as world:
+        asyncio.run(journey(world))
+
+
+def test_commands_work_beside_the_serving_process(tmp_path: Path) -> None:
+    async def journey(world: PlayedWeChat) -> None:
+        crowd(world, 700)
+        house = furnish(tmp_path, world)
+        node = house.node
+
+        def koukou(*words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-m", "bot", "--config", str(node.config), "wechat", *words]
+            return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, input=typed)
+
+        await node.begin()
+        try:
+            importing = asyncio.create_task(asyncio.to_thread(koukou, "import"))
+            person = world.person()
+            assert "签到" in await person.follow()
+            done = await importing
+            assert done.returncode == 0, done.stderr
+            assert "700" in done.stdout and "500 / 70" in done.stderr
+            next(iter(world.people.values())).since = None
+            reconciled = json.loads((await asyncio.to_thread(koukou, "reconcile", "--json")).stdout)
+            assert reconciled == {"followers": 700, "gone": 1, "found": 0, "imported": 0}
+
+            world.menu = [{"type": "click", "name": "旧的", "key": "旧的"}]
+            refused = await asyncio.to_thread(koukou, "menu", typed="n\n")
+            assert refused.returncode == 1 and "旧的" in refused.stdout and world.menu[0]["name"] == "旧的"
+            replaced = await asyncio.to_thread(koukou, "menu", "--yes")
+            assert replaced.returncode == 0, replaced.stderr
+            assert world.menu[0]["name"] == "看优惠"
+
+            status = json.loads((await asyncio.to_thread(koukou, "status", "--json")).stdout)
+            assert status["kind"] == "service" and all(row["able"] for row in status["capabilities"])
+            assert status["reconciled"]["gone"] == 1
+            unknown = await asyncio.to_thread(koukou, "import", "--account", "other")
+            assert unknown.returncode == 1 and "other" in unknown.stderr
+        finally:
+            node.kill()
+        assert not node.broken() and not world.faults
+
+    with PlayedWeChat() as world:
+        asyncio.run(journey(world))
+
+
+def test_an_account_that_may_not_is_told_what_happens_instead(tmp_path: Path) -> None:
+    with PlayedWeChat(kind="subscription", verified=False) as world:
+        house = furnish(tmp_path, world)
+        written = house.node.config.read_text().replace(
+            "[channels.wechat]", '[channels.wechat]\nkind = "subscription"\nverified = false'
+        )
+        house.node.config.write_text(written)
+        status = house.node.koukou("wechat", "status")
+        assert not any(row["able"] for row in status["capabilities"])
+        assert all(row["instead"]["zh"] and row["instead"]["en"] for row in status["capabilities"])
+        command = [sys.executable, "-m", "bot", "--config", str(house.node.config), "wechat", "import"]
+        refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert refused.returncode == 1 and "关注者" in refused.stderr
+        assert not world.asked, "the platform was not even asked"
