@@ -16,6 +16,12 @@ _NAME_MAX: Final = 256
 # NUL cannot be stored by PostgreSQL, a lone surrogate by neither database.
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
+_Shape = tuple[frozenset[str], frozenset[str]]  # what is needed, and what is allowed
+_MESSAGE: Final[_Shape] = (frozenset({"text"}), frozenset({"text", "picture", "choices"}))
+_PICTURE: Final[_Shape] = (frozenset({"name", "alt"}),) * 2
+_SAYING: Final[_Shape] = (frozenset({"label", "say"}),) * 2
+_OPENING: Final[_Shape] = (frozenset({"label", "url"}),) * 2
+
 
 def clean(text: str) -> str:
     """Words as heard, made fit to store: what no database takes becomes �, and no more than TEXT_MAX characters."""
@@ -24,11 +30,11 @@ def clean(text: str) -> str:
 
 def check_message(tree: object) -> None:
     """Check a message tree (`content.message.Message.tree()`). Raises ValueError that names the place and the fault."""
-    message = _branch(tree, "message", {"text"}, {"picture", "choices"})
+    message = _branch(tree, "message", _MESSAGE)
     if not _text(message["text"], "message.text", TEXT_MAX) and "picture" not in message:
         raise ValueError("message.text: neither words nor a picture")
     if "picture" in message:
-        picture = _branch(message["picture"], "message.picture", {"name", "alt"}, set())
+        picture = _branch(message["picture"], "message.picture", _PICTURE)
         if not _text(picture["name"], "message.picture.name", _NAME_MAX):
             raise ValueError("message.picture.name: empty")
         _text(picture["alt"], "message.picture.alt", TEXT_MAX)
@@ -42,7 +48,7 @@ def check_message(tree: object) -> None:
 
 def _check_choice(tree: object, path: str) -> None:
     opens = type(tree) is dict and "url" in tree
-    choice = _branch(tree, path, {"label", "url" if opens else "say"}, set())
+    choice = _branch(tree, path, _OPENING if opens else _SAYING)
     if not _text(choice["label"], f"{path}.label", _LABEL_MAX):
         raise ValueError(f"{path}.label: empty")
     if not opens:
@@ -52,13 +58,14 @@ def _check_choice(tree: object, path: str) -> None:
         raise ValueError(f"{path}.url: not a page")
 
 
-def _branch(tree: object, path: str, needed: set[str], allowed: set[str]) -> dict[str, Any]:
+def _branch(tree: object, path: str, shape: _Shape) -> dict[str, Any]:
     if type(tree) is not dict:
         raise ValueError(f"{path}: not an object")
-    for name in sorted(needed - tree.keys()):
-        raise ValueError(f"{path}.{name}: missing")
-    for name in sorted(map(str, tree.keys() - needed - allowed)):
-        raise ValueError(f"{path}.{name}: unknown")
+    needed, allowed = shape
+    if not needed <= tree.keys():
+        raise ValueError(f"{path}.{min(needed - tree.keys())}: missing")
+    if not tree.keys() <= allowed:
+        raise ValueError(f"{path}.{min(map(str, tree.keys() - allowed))}: unknown")
     return tree
 
 
