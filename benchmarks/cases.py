@@ -105,6 +105,7 @@ def wechat(options: Options, say: Say) -> dict[str, list[Figures]]:
             again = send(Load([port], ids, options.seconds / 2, count=some))
             new = send(Load([port], ids, options.seconds / 2, known=0))
         _check(f"sqlite:///{path}", [warm, known, new], [again])
+        path.unlink()
         _keep(found, known=known, again=again, new=new)
         for name, session in (("werobot", True), ("werobot_bare", False)):
             with servers.werobot(options.home, options.python, session=session) as (port, process):
