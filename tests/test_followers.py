@@ -15,18 +15,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 from sqlalchemy import text
+from typer.testing import CliRunner
 
 from bot import config, followers
+from bot.__main__ import cli
 from bot.app import App
 from bot.commands_wechat import _home
 from bot.followers import Followers
 from bot.played.wechat import PlayedWeChat
+from bot.schedule import Schedule
+from bot.wechat.faults import Fault
 from storage import schema
 from storage.incoming import Incoming
+from storage.sealer import Sealer
 from storage.store import Store
 from tests.houses import furnish
 from tests.serving import ROOT, Node
+from tests.talking import talking
 
 
 def crowd(world: PlayedWeChat, count: int) -> None:
@@ -184,43 +191,64 @@ def test_reconciling_happens_once_a_day_in_the_small_hours(tmp_path: Path) -> No
         asyncio.run(journey(world))
 
 
+def test_the_schedule_asks_for_the_work_of_the_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.schedule._DAILY_LOOK_SECONDS", 0.05)
+    asked: list[int] = []
+
+    async def work() -> None:
+        asked.append(1)
+        raise Fault(45009, "quota used up")
+
+    async def journey() -> None:
+        async with talking(f"sqlite:///{tmp_path}/k.db") as talk:
+            sealer = Sealer(talk.store, talk.vault)
+            schedule = Schedule(talk.writer, sealer, talk.slot, "test", lambda: talk.now, daily=[work])
+            schedule.start()
+            await asyncio.sleep(0.4)
+            await schedule.close()
+
+    asyncio.run(journey())
+    assert len(asked) > 1, "a failure does not end the asking"
+
+
+def koukou(node: Node, *words: str, typed: str = "") -> Result:
+    """A command in this process, as the command line runs it."""
+    return CliRunner().invoke(cli, ["--config", str(node.config), "wechat", *words], input=typed)
+
+
 def test_commands_work_beside_the_serving_process(tmp_path: Path) -> None:
+    """Importing runs as a process of its own, while somebody new begins to follow."""
+
     async def journey(world: PlayedWeChat) -> None:
         crowd(world, 700)
-        house = furnish(tmp_path, world)
-        node = house.node
-
-        def koukou(*words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-            command = [sys.executable, "-m", "bot", "--config", str(node.config), "wechat", *words]
-            return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, input=typed)
-
+        node = furnish(tmp_path, world).node
         await node.begin()
         try:
-            importing = asyncio.create_task(asyncio.to_thread(koukou, "import"))
-            person = world.person()
-            assert "签到" in await person.follow()
+            command = [sys.executable, "-m", "bot", "--config", str(node.config), "wechat", "import"]
+            importing = asyncio.create_task(
+                asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True)
+            )
+            assert "签到" in await world.person().follow()
             done = await importing
             assert done.returncode == 0, done.stderr
-            assert "700" in done.stdout and "500 / 70" in done.stderr
+            assert "701" in done.stdout and "500 / 701" in done.stderr
             next(iter(world.people.values())).since = None
-            reconciled = json.loads((await asyncio.to_thread(koukou, "reconcile", "--json")).stdout)
-            assert reconciled == {"followers": 700, "gone": 1, "found": 0, "imported": 0}
-
-            world.menu = [{"type": "click", "name": "旧的", "key": "旧的"}]
-            refused = await asyncio.to_thread(koukou, "menu", typed="n\n")
-            assert refused.returncode == 1 and "旧的" in refused.stdout and world.menu[0]["name"] == "旧的"
-            replaced = await asyncio.to_thread(koukou, "menu", "--yes")
-            assert replaced.returncode == 0, replaced.stderr
-            assert world.menu[0]["name"] == "看优惠"
-
-            status = json.loads((await asyncio.to_thread(koukou, "status", "--json")).stdout)
+            reconciled = await asyncio.to_thread(koukou, node, "reconcile", "--json")
+            assert json.loads(reconciled.stdout) == {"followers": 700, "gone": 1, "found": 0, "imported": 0}
+            status = json.loads((await asyncio.to_thread(koukou, node, "status", "--json")).stdout)
             assert status["kind"] == "service" and all(row["able"] for row in status["capabilities"])
             assert status["reconciled"]["gone"] == 1
-            unknown = await asyncio.to_thread(koukou, "import", "--account", "other")
-            assert unknown.returncode == 1 and "other" in unknown.stderr
         finally:
-            node.kill()
+            await node.stop()
         assert not node.broken() and not world.faults
+
+        world.menu = [{"type": "click", "name": "旧的", "key": "旧的"}]
+        kept = await asyncio.to_thread(koukou, node, "menu", typed="n\n")
+        assert kept.exit_code == 1 and "旧的" in kept.stdout and world.menu[0]["name"] == "旧的"
+        replaced = await asyncio.to_thread(koukou, node, "menu", "--yes")
+        assert replaced.exit_code == 0 and world.menu[0]["name"] == "看优惠"
+        unknown = await asyncio.to_thread(koukou, node, "import", "--account", "other")
+        assert unknown.exit_code == 1 and "other" in unknown.stderr
 
     with PlayedWeChat() as world:
         asyncio.run(journey(world))
@@ -228,15 +256,12 @@ def test_commands_work_beside_the_serving_process(tmp_path: Path) -> None:
 
 def test_an_account_that_may_not_is_told_what_happens_instead(tmp_path: Path) -> None:
     with PlayedWeChat(kind="subscription", verified=False) as world:
-        house = furnish(tmp_path, world)
-        written = house.node.config.read_text().replace(
-            "[channels.wechat]", '[channels.wechat]\nkind = "subscription"\nverified = false'
-        )
-        house.node.config.write_text(written)
-        status = house.node.koukou("wechat", "status")
+        node = furnish(tmp_path, world).node
+        table = '[channels.wechat]\nkind = "subscription"\nverified = false'
+        node.config.write_text(node.config.read_text().replace("[channels.wechat]", table))
+        status = json.loads(koukou(node, "status", "--json").stdout)
         assert not any(row["able"] for row in status["capabilities"])
         assert all(row["instead"]["zh"] and row["instead"]["en"] for row in status["capabilities"])
-        command = [sys.executable, "-m", "bot", "--config", str(house.node.config), "wechat", "import"]
-        refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert refused.returncode == 1 and "关注者" in refused.stderr
+        refused = koukou(node, "import")
+        assert refused.exit_code == 1 and "关注者" in refused.stderr
         assert not world.asked, "the platform was not even asked"
