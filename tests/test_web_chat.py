@@ -158,7 +158,7 @@ def test_looking_makes_no_guest(house: House, page: TestClient) -> None:
     for path in ("/", "/chat/history", "/chat/waiting"):
         response = page.get(path)
         assert response.status_code == 200 and "set-cookie" not in response.headers
-    assert page.get("/chat/history").json() == {"messages": [], "guest": False}
+    assert page.get("/chat/history").json() == {"messages": [], "guest": False, "after": 0}
     assert not house.heard
 
 
@@ -174,10 +174,10 @@ def test_the_chat_is_opened_once_and_a_code_seen_later_is_a_scan(house: House, p
     ]
 
 
-def test_history_comes_back_with_the_keys_the_page_made(page: TestClient) -> None:
+def test_a_page_that_comes_back_gets_the_conversation(page: TestClient) -> None:
     say(page, "海报")
     mine, theirs = page.get("/chat/history").json()["messages"]
-    assert (mine["id"], mine["mine"], mine["text"]) == (KEY, True, "海报")
+    assert (mine["mine"], mine["text"], theirs["mine"]) == (True, "海报", False)
     assert theirs["picture"] == {"url": "/pictures/pictures/%E6%B5%B7%E6%8A%A5.png", "alt": "海报"}
 
 
@@ -205,6 +205,8 @@ def test_what_waits_is_fetched_and_acknowledged(house: House, page: TestClient) 
     house.queue[house.heard[0].sender].append((9, {"text": "再见"}))
     assert [one["id"] for one in page.get("/chat/waiting?after=7").json()["answers"]] == [9]
     assert house.acknowledged == [0, 7]
+    # A page that is opened now reads it all in the history, and says so with its first question.
+    assert page.get("/chat/history").json()["after"] == 9
     for wrong in ("x", "-1", "1" * 40, "٣", "1.5"):
         assert page.get(f"/chat/waiting?after={wrong}").status_code == 400
 

@@ -59,9 +59,8 @@ class Service(Protocol):
     async def history(self, account: str, address: str, limit: int) -> list[dict[str, Any]]:
         """The last `limit` things said in this conversation, oldest first; empty for somebody never heard.
 
-        Each has `id`, `mine` (said by the person), `text`, `at` (aware UTC, ISO 8601) and, where there are any,
-        `picture` and `choices` as in a message tree. `id` is the delivery id of what the house said and the dedupe key
-        of what the person said.
+        Each has `id` (unlike all others here), `mine` (said by the person), `text`, `at` (aware UTC, ISO 8601) and,
+        where there are any, `picture` and `choices` as in a message tree. What still waits is among them.
         """
         ...
 

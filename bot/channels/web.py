@@ -201,15 +201,12 @@ class WebChat:
     async def _history(self, request: Request) -> Response:
         guest = await self._met_guest(request)
         if guest is None:
-            return JSONResponse({"messages": [], "guest": False})
+            return JSONResponse({"messages": [], "guest": False, "after": 0})
+        # What waits now is part of the history: the page acknowledges it with `after`, or it would be shown twice.
+        waiting = await self._service.waiting(self.account, guest, 0, 0.0)
         entries = await self._service.history(self.account, guest, HISTORY)
-        prefix = f"web:{self.account}:{guest}:"
-        messages = [
-            {"id": str(e["id"]).removeprefix(prefix) if e["mine"] else e["id"], "mine": e["mine"], "at": e["at"]}
-            | _shown(e)
-            for e in entries
-        ]
-        return JSONResponse({"messages": messages, "guest": True})
+        messages = [{"id": e["id"], "mine": e["mine"], "at": e["at"]} | _shown(e) for e in entries]
+        return JSONResponse({"messages": messages, "guest": True, "after": waiting[-1][0] if waiting else 0})
 
     async def _until_gone(self, request: Request, coming: Awaitable[Any]) -> Any:
         """What `coming` brings; None as soon as the page goes away or the service closes."""

@@ -3,7 +3,6 @@
 
 const root = document.getElementById("chat");
 const log = document.getElementById("chat-log");
-const empty = document.getElementById("chat-empty");
 const form = document.getElementById("chat-form");
 const field = document.getElementById("chat-text");
 const state = document.getElementById("chat-state");
@@ -11,15 +10,11 @@ const words = JSON.parse(root.dataset.words);
 const language = document.documentElement.lang.slice(0, 2);
 const store = `unsent ${root.dataset.path}`;
 const shown = new Set(), sleepers = new Set(); // ids of bubbles ("m<key>" the person's, "b<id>" ours); who waits
-let unsent = recall(); // {key, text}, or {scene} for the opening itself
-let ready = false, sending = false, fetching = false;
+let unsent = recall(), // {key, text}, or {scene} for the opening itself
+  ready = false, started = false, sending = false, fetching = false;
 
-function recall() {
-  try { return JSON.parse(sessionStorage.getItem(store)) || []; } catch { return []; }
-}
-function keep() {
-  try { sessionStorage.setItem(store, JSON.stringify(unsent)); } catch { /* this page still remembers */ }
-}
+function recall() { try { return JSON.parse(sessionStorage.getItem(store)) || []; } catch { return []; } }
+function keep() { try { sessionStorage.setItem(store, JSON.stringify(unsent)); } catch { /* this page remembers */ } }
 
 // 32 random hexadecimal digits; crypto.randomUUID is missing where a page is served without https.
 function newKey() {
@@ -50,9 +45,7 @@ async function call(method, path, body, seconds = 15) {
     });
     if (response.status >= 500 || response.status === 408) throw new Error(`status ${response.status}`);
     return { status: response.status, wait: Number(response.headers.get("Retry-After")) || 5, data: await response.json() };
-  } finally {
-    clearTimeout(timer);
-  }
+  } finally { clearTimeout(timer); }
 }
 
 function tell(text, trouble) {
@@ -114,7 +107,7 @@ function show(entry, mark) {
     for (const old of log.querySelectorAll(".choices")) old.remove();
     if (entry.choices) said.append(choicesOf(entry.choices));
   }
-  empty.remove();
+  document.getElementById("chat-empty")?.remove();
   log.append(said);
   // What is taller than the window is read from its beginning.
   if (atEnd || entry.mine) log.scrollTop = entry.mine ? log.scrollHeight : said.offsetTop - 12;
@@ -175,10 +168,10 @@ async function send() {
 }
 
 // Fetch what comes outside of an answer for as long as the page is looked at; `after` says what has arrived here.
-async function fetchWaiting() {
-  if (fetching) return;
+async function fetchWaiting(after = 0) {
+  if (fetching || !started) return;
   fetching = true;
-  for (let after = 0, delay = 1; ; ) {
+  for (let delay = 1; ; ) {
     while (document.hidden) await pause(60);
     const began = Date.now();
     try {
@@ -210,21 +203,28 @@ function openAtFirstSign() {
   for (const sign of signs) addEventListener(sign, open, { passive: true });
 }
 
+// What was left unsent is sent before the history is asked for, which then has it all, each thing once.
 async function start() {
-  for (let delay = 1; !ready; delay = Math.min(delay * 2, 15)) {
+  log.setAttribute("aria-live", "off");
+  for (const { key, text } of unsent) if (key) show({ mine: true, id: key, text }, words.resending);
+  ready = true;
+  await send();
+  ready = false;
+  for (let delay = 1; !ready; ) {
     try {
       const { status, data } = await call("GET", "history");
       if (status !== 200) throw new Error(`status ${status}`);
-      log.setAttribute("aria-live", "off");
+      if (data.messages.length) log.replaceChildren();
+      shown.clear();
       for (const entry of data.messages) show(entry);
-      ready = true;
+      ready = started = true;
       if (!data.messages.length || root.dataset.scene) openAtFirstSign();
-      if (data.guest) fetchWaiting();
+      if (data.guest) fetchWaiting(data.after);
     } catch {
-      await trouble(delay);
+      delay = await trouble(delay);
     }
   }
-  for (const { key, text } of unsent) if (key) show({ mine: true, id: key, text }, words.resending);
+  for (const { key, text } of unsent) show({ mine: true, id: key, text });
   tell(words.online, false);
   setTimeout(() => log.setAttribute("aria-live", "polite"), 500);
   send();
