@@ -23,7 +23,7 @@ from starlette.applications import Starlette
 from bot import channels, web
 from bot.config import Settings
 from bot.handoff import Handoff
-from bot.schedule import Schedule
+from bot.schedule import SLOT_STALE_SECONDS, Schedule
 from bot.sender import Sender
 from bot.service import House
 from bot.writer import Writer
@@ -36,7 +36,6 @@ from storage.sealer import Sealer
 from storage.store import Store
 from storage.vault import Vault, secret_for
 
-_SLOT_STALE_SECONDS = 30
 OPERATOR = frozenset({"plan.apply"})
 _log = structlog.get_logger(__name__)
 
@@ -74,7 +73,7 @@ class App:
         """Take a slot, start the writer and whatever ticks, then let channels greet their platforms."""
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         with self.store.begin() as connection:
-            slot = nodes.take_slot(connection, holder, _SLOT_STALE_SECONDS)
+            slot = nodes.take_slot(connection, holder, SLOT_STALE_SECONDS)
         self.writer = Writer(
             self.store, self.vault, slot, self.read_library, self.now, random.Random(secrets.randbits(64))
         )
@@ -83,7 +82,7 @@ class App:
         self.channels = tuple(open_channels(self.settings, self.house))
         self.sender = Sender(self.writer.run, self.channels, self.now, holder)
         self.house.on_release = self.sender.wake
-        self.schedule = Schedule(self.writer, Sealer(self.store, self.vault), slot, holder, self.now)
+        self.schedule = Schedule(self.writer, Sealer(self.store, self.vault), holder, self.now)
         self._tasks = [asyncio.create_task(self.sender.loop()), asyncio.create_task(self.house.watch())]
         self._handoff = Handoff(self)
         await self._handoff.start()

@@ -15,11 +15,12 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.channels import Busy
 from bot.writer import Writer
-from storage import deliveries, nodes, retention, timers
+from storage import deliveries, holds, nodes, retention, timers
 from storage.incoming import Incoming
 from storage.sealer import Sealer
 from storage.store import DatabaseFault, machine_now
 
+SLOT_STALE_SECONDS = 30.0
 TIMERS_AT_ONCE = 200
 SEALED_AT_ONCE = 500
 _DAILY_LOOK_SECONDS = 600
@@ -33,13 +34,12 @@ class Schedule:
         self,
         writer: Writer,
         sealer: Sealer,
-        slot: int,
         holder: str,
         now: Callable[[], datetime],
         daily: Sequence[Callable[[], Awaitable[None]]] = (),
     ) -> None:
         """`daily` are asked every ten minutes whether their work of the day is still to be done."""
-        self._writer, self._sealer, self._slot, self._holder, self._now = writer, sealer, slot, holder, now
+        self._writer, self._sealer, self._holder, self._now = writer, sealer, holder, now
         self._daily = daily
         self._ticker = AsyncIOScheduler(timezone="UTC")
         self.sealed = 0
@@ -55,23 +55,34 @@ class Schedule:
         return len(due)
 
     async def seal(self) -> int:
-        """Seal what was committed, in small bites between groups."""
-        done = await self._writer.run(lambda connection: self._sealer.step(SEALED_AT_ONCE, connection))
-        self.sealed += done
-        return done
+        """Seal what was committed, in small bites between groups, and go on while nobody waits for an answer."""
+        sealed = 0
+        while True:
+            done = await self._writer.run(lambda connection: self._sealer.step(SEALED_AT_ONCE, connection))
+            sealed += done
+            if done < SEALED_AT_ONCE or self._writer.waiting:
+                self.sealed += sealed
+                return sealed
 
     async def reap(self) -> None:
-        """Give expired leases back."""
+        """Give expired leases back, and free holds whose time is over."""
+        now = self._now()
         await self._writer.run(lambda connection: deliveries.reap(connection, machine_now(connection)))
+        await self._writer.run(lambda connection: holds.expire(connection, now))
 
     async def beat(self) -> None:
-        """Keep this node's slot."""
-        await self._writer.run(lambda connection: nodes.beat(connection, self._slot, self._holder))
+        """Keep this node's slot; a node that was away so long that another took it gets a new one."""
+        if not await self._writer.run(lambda connection: nodes.beat(connection, self._writer.slot, self._holder)):
+            _log.warning("slot_lost", slot=self._writer.slot)
+            self._writer.slot = await self._writer.run(
+                lambda connection: nodes.take_slot(connection, self._holder, SLOT_STALE_SECONDS)
+            )
 
     async def retain(self) -> None:
         """Empty texts past their retention and erase people whose term ended."""
         days = self._writer.library.plan.privacy.text_days
-        await self._writer.run(lambda connection: retention.step(connection, self._now(), days))
+        while await self._writer.run(lambda connection: retention.step(connection, self._now(), days)):
+            pass
 
     def start(self) -> None:
         """Begin ticking."""

@@ -72,7 +72,7 @@ class Writer:
         now: Callable[[], datetime],
         dice: random.Random,
     ) -> None:
-        self._store, self._vault, self._slot = store, vault, slot
+        self._store, self._vault, self.slot = store, vault, slot
         self._read_library, self._now, self._dice = read_library, now, dice
         self.library = read_library()
         self._ids = Ids(store.engine)
@@ -284,11 +284,11 @@ class Writer:
     ) -> list[tuple[str, Answer | Exception]]:
         stored = group.load(incomings)
         if len(stored) < len(incomings):
-            group.lock(points.issue_accounts(library.plan, self._slot))
-            points.stock_up(group, library.plan, self._slot, library.revision, micros(incomings[-1].at))
+            group.lock(points.issue_accounts(library.plan, self.slot))
+            points.stock_up(group, library.plan, self.slot, library.revision, micros(incomings[-1].at))
 
         def turn(draft: Draft) -> Turn:
-            return Turn(group, draft, library, self._slot, self._dice)
+            return Turn(group, draft, library, self.slot, self._dice)
 
         results: list[tuple[str, Answer | Exception]] = list(stored.items())
         for incoming in incomings:

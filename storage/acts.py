@@ -42,7 +42,7 @@ def event(
     subscriber: int | None = None,
 ) -> int:
     """Write one event; returns its id."""
-    number = ids.take(connection, 1)
+    number = ids.take_apart(connection, 1)
     row = (
         number,
         transaction_number(connection),
@@ -75,7 +75,15 @@ def post(connection: Connection, posting: Posting, now: datetime, event_id: int 
     book.post(posting)
     p = posting
     row = (
-        *(ids.take(connection, 1), transaction_number(connection), p.key, p.unit, p.source, p.destination, p.amount),
+        *(
+            ids.take_apart(connection, 1),
+            transaction_number(connection),
+            p.key,
+            p.unit,
+            p.source,
+            p.destination,
+            p.amount,
+        ),
         *(p.campaign, p.revision, p.reason, event_id, micros(now), p.reverses),
     )
     bulk.insert(connection, tables.metadata.tables["posting"], _POSTING, [row])

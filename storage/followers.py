@@ -48,7 +48,7 @@ def add(
     fresh = sorted((p for p in people if p.digest in missing), key=lambda p: p.digest)
     if not fresh:
         return 0
-    first, at = ids.take(connection, 3 * len(fresh)), micros(now)
+    first, at = ids.take_apart(connection, 3 * len(fresh)), micros(now)
     numbered = list(zip(range(first, first + 3 * len(fresh), 3), fresh, strict=True))
     bulk.insert(
         connection,

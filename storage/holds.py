@@ -57,7 +57,15 @@ def reserve(connection: Connection, hold: Hold, now: datetime) -> bool:
     )
     expires = micros(hold.expires_at) if hold.expires_at else None
     row = (
-        *(ids.take(connection, 1), hold.key, hold.unit, hold.source, hold.destination, hold.amount, hold.campaign),
+        *(
+            ids.take_apart(connection, 1),
+            hold.key,
+            hold.unit,
+            hold.source,
+            hold.destination,
+            hold.amount,
+            hold.campaign,
+        ),
         *(hold.revision, hold.reason, "open", expires, micros(now)),
     )
     bulk.insert(connection, tables.metadata.tables["hold"], columns, [row])

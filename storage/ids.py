@@ -39,6 +39,17 @@ class Ids:
         return self._next - 1
 
 
+def take_apart(connection: Connection, count: int) -> int:
+    """The first of `count` ids for a transaction that may last: on PostgreSQL they are committed apart.
+
+    Other nodes need the same row for every block, and must not wait until an import or an act commits.
+    """
+    if connection.dialect.name == "sqlite":
+        return take(connection, count)
+    with connection.engine.begin() as own:
+        return take(own, count)
+
+
 def take(connection: Connection, count: int) -> int:
     """Take `count` ids within the caller's transaction; returns the first."""
     end = connection.execute(text("UPDATE id_block SET next = next + :n RETURNING next"), {"n": count}).scalar_one()
