@@ -195,14 +195,31 @@ class Followers:
             raise ActRefused(f"这个公众号不能取关注者列表：{zh}", f"this account may not list its followers: {en}")
 
     async def _ask(self, openids: Sequence[str]) -> list[Follower]:
-        """What the platform tells of them, a few batches at once."""
+        """What the platform tells of them, a few batches at once; whom it does not know is left out.
+
+        Raises Fault when it knows none of many: then these are people of another account.
+        """
         found: list[Follower] = []
         for start in range(0, len(openids), 5 * BATCH):
             some = openids[start : start + 5 * BATCH]
-            batches = [user_info(self._api, some[n : n + BATCH]) for n in range(0, len(some), BATCH)]
-            for batch in await asyncio.gather(*batches):
-                found += batch
+            batches = [self._ask_batch(some[n : n + BATCH]) for n in range(0, len(some), BATCH)]
+            told = [one for batch in await asyncio.gather(*batches) for one in batch]
+            if not told and len(some) >= BATCH:
+                raise Fault(_UNKNOWN_PERSON, f"not one of {len(some)} people belongs to this app_id")
+            found += told
         return found
+
+    async def _ask_batch(self, openids: Sequence[str]) -> list[Follower]:
+        """One id that the platform does not know makes it refuse the whole batch: halve until it stands alone."""
+        try:
+            return await user_info(self._api, openids)
+        except Fault as fault:
+            if fault.code != _UNKNOWN_PERSON:
+                raise
+        if len(openids) == 1:
+            return []
+        middle = len(openids) // 2
+        return await self._ask_batch(openids[:middle]) + await self._ask_batch(openids[middle:])
 
     async def _hear_all(self, incomings: Sequence[Incoming]) -> None:
         for start in range(0, len(incomings), _AT_ONCE):

@@ -169,6 +169,28 @@ def test_nobody_is_lost_because_the_list_was_wrong(tmp_path: Path) -> None:
         asyncio.run(journey(world))
 
 
+def test_people_whom_the_platform_does_not_know_stay_as_they_are(tmp_path: Path) -> None:
+    """A few do not keep the others from being set right; many mean that the account is not theirs."""
+
+    async def journey(world: PlayedWeChat) -> None:
+        crowd(world, 120)
+        people = list(world.people.values())
+        async with at_home(f"sqlite:///{tmp_path}/k.db", tmp_path, world) as (app, jobs):
+            assert app.writer
+            await jobs.bring_in(lambda progress: None)
+            await app.writer.hear(Incoming("wechat", "main", "oNobody", "k1", "text", app.now(), "菜单"))
+            people[3].since = None
+            assert (await jobs.reconcile(lambda progress: None))["gone"] == 1
+            assert one(app, "SELECT count(*) FROM identity WHERE following") == 120
+            world.people.clear()
+            with pytest.raises(Fault):
+                await jobs.reconcile(lambda progress: None)
+            assert one(app, "SELECT count(*) FROM identity WHERE following") == 120
+
+    with PlayedWeChat() as world:
+        asyncio.run(journey(world))
+
+
 def test_reconciling_happens_once_a_day_in_the_small_hours(tmp_path: Path) -> None:
     async def journey(world: PlayedWeChat) -> None:
         crowd(world, 3)
@@ -202,7 +224,7 @@ def test_the_schedule_asks_for_the_work_of_the_day(tmp_path: Path, monkeypatch: 
     async def journey() -> None:
         async with talking(f"sqlite:///{tmp_path}/k.db") as talk:
             sealer = Sealer(talk.store, talk.vault)
-            schedule = Schedule(talk.writer, sealer, talk.slot, "test", lambda: talk.now, daily=[work])
+            schedule = Schedule(talk.writer, sealer, "test", lambda: talk.now, daily=[work])
             schedule.start()
             await asyncio.sleep(0.4)
             await schedule.close()
