@@ -19,6 +19,9 @@ import typer
 from bot.commands_wechat import wechat_cli
 
 if TYPE_CHECKING:
+    import uvicorn
+
+    from bot.app import App
     from bot.config import Settings
     from content.bundle import Bundle
     from storage.store import Store
@@ -91,6 +94,18 @@ def _print(document: Any) -> None:
     typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
 
 
+def _server(app: App, config: uvicorn.Config) -> uvicorn.Server:
+    """A server that answers pages which wait for news when it is told to stop, instead of waiting for them."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            app.say_goodbye()
+            super().handle_exit(sig, frame)
+
+    return Server(config)
+
+
 @cli.command()
 def serve() -> None:
     """启动服务 | serve."""
@@ -127,7 +142,7 @@ def serve() -> None:
         # uvicorn drains at these, then raises them once more at whoever was there before: drained is done, exit 0.
         signal.signal(number, lambda *_: None)
     sys.setswitchinterval(0.001)  # the writer's thread must not wait long for the interpreter behind the event loop
-    uvicorn.run(
+    config = uvicorn.Config(
         app.asgi,
         host=host.strip("[]"),
         port=int(port),
@@ -139,6 +154,7 @@ def serve() -> None:
         timeout_graceful_shutdown=10,
         proxy_headers=False,
     )
+    _server(app, config).run()
 
 
 def _bundle(folder: Path | None) -> Bundle:

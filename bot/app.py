@@ -90,6 +90,12 @@ class App:
         self._tasks += [asyncio.create_task(_greet(channel)) for channel in self.channels]
         self.ready = True
 
+    def say_goodbye(self) -> None:
+        """Let those who wait for news go, so that draining need not wait for them. May be called from a signal."""
+        if self.ready and self.writer:
+            waiting = [channel for channel in self.channels if channel.pulls()]
+            self.writer.loop.call_soon_threadsafe(lambda: [asyncio.ensure_future(one.close()) for one in waiting])
+
     async def close(self) -> None:
         """Drain: nothing new is taken, what was taken is finished, what is claimed is given back."""
         self.ready = False

@@ -84,11 +84,11 @@ class Writer:
         self._wake = threading.Condition()
         self._closing = False
         self.heard = self.groups = self.reruns = 0
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._open: dict[str, list[_Entry]] = {}
         self._thread = threading.Thread(target=self._write, name="writer", daemon=True)
         self._thread.start()
-        self._watch = self._loop.create_task(self._give_up_late())
+        self._watch = self.loop.create_task(self._give_up_late())
 
     # ---- on the event loop
 
@@ -97,19 +97,19 @@ class Writer:
 
         Raises Busy when no answer was committed in time, or when too many wait already.
         """
-        started = self._loop.time()
+        started = self.loop.time()
         while True:
             try:
                 return await self._enter(incoming, started)
             except Elsewhere:
-                if self._loop.time() - started > ANSWER_SECONDS:
+                if self.loop.time() - started > ANSWER_SECONDS:
                     raise Busy(incoming.key) from None
                 await asyncio.sleep(_ELSEWHERE_PAUSE)
 
     def _enter(self, incoming: Incoming, started: float) -> asyncio.Future[Answer]:
         if self._closing or len(self._entries) >= QUEUE_MAX:
             raise Busy(incoming.key)
-        entry = _Entry(incoming, self._loop.create_future(), started)
+        entry = _Entry(incoming, self.loop.create_future(), started)
         waiting = self._open.get(incoming.key)
         if waiting is not None:
             waiting.append(entry)  # the same message twice at once: one decision, one answer
@@ -124,7 +124,7 @@ class Writer:
         """Run `work(connection)` in a transaction of its own, between groups. Raises what it raises."""
         if self._closing:
             raise Busy("closing")
-        job = _Job(work, self._loop.create_future())
+        job = _Job(work, self.loop.create_future())
         with self._wake:
             self._jobs.append(job)
             self._wake.notify()
@@ -162,7 +162,7 @@ class Writer:
         """A database that hangs must not keep callers: whoever waited too long is told to come again."""
         while True:
             await asyncio.sleep(0.25)
-            late = self._loop.time() - ANSWER_SECONDS
+            late = self.loop.time() - ANSWER_SECONDS
             for entries in list(self._open.values()):
                 for entry in entries:
                     if entry.since < late and not entry.future.done():
@@ -223,7 +223,7 @@ class Writer:
             results = [(incoming.key, Busy(str(broken))) for incoming in incomings]
         self.groups += 1
         self.heard += len(results)
-        self._loop.call_soon_threadsafe(self._deliver, results)
+        self.loop.call_soon_threadsafe(self._deliver, results)
 
     def _alone(self, incoming: Incoming) -> list[tuple[str, Answer | Exception]]:
         """One message in a group of its own, until it passes or its time is up."""
@@ -305,7 +305,7 @@ class Writer:
                 result = job.work(connection)
         except Exception as broken:
             fault = broken
-        self._loop.call_soon_threadsafe(_finish, job.future, result, fault)
+        self.loop.call_soon_threadsafe(_finish, job.future, result, fault)
 
     def _marks(self) -> tuple[list[int], list[int]]:
         with self._wake:

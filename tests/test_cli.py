@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -147,6 +148,30 @@ def test_a_start_with_a_wrong_key_names_it_and_stops(operator: Operator) -> None
 def test_a_second_server_on_the_same_file_is_refused(operator: Operator) -> None:
     operator.serve()
     assert "another process serves this database" in operator.koukou("serve", code=1)
+
+
+def test_a_stop_does_not_wait_for_an_open_page(operator: Operator) -> None:
+    operator.serve()
+    base = f"http://127.0.0.1:{operator.port}"
+    body = json.dumps({"key": os.urandom(16).hex(), "text": "签到"}).encode()
+    headers = {"Content-Type": "application/json", "Origin": base}
+    with urllib.request.urlopen(urllib.request.Request(f"{base}/chat/send", body, headers), timeout=10) as answer:
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+    statuses = []
+
+    def wait() -> None:
+        request = urllib.request.Request(f"{base}/chat/waiting?after=0", headers={"Cookie": cookie})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            statuses.append(answer.status)
+
+    page = threading.Thread(target=wait)
+    page.start()
+    time.sleep(1)
+    began = time.monotonic()
+    assert operator.stop() == 0
+    assert time.monotonic() - began < 5
+    page.join(5)
+    assert statuses in ([200], [204])
 
 
 def test_somebody_unknown_is_refused_and_somebody_known_is_shown(operator: Operator) -> None:
