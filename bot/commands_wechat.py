@@ -179,7 +179,8 @@ def menu(
 
     settings, table = _settings(context, account)
     library = _library(settings)
-    if library.plan.menu is None:
+    planned = library.plan.menu
+    if planned is None:
         raise _refuse("方案里没有 [menu]，菜单保持原样", "the plan has no [menu]; the menu stays as it is")
 
     def confirm(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> bool:
@@ -198,7 +199,7 @@ def menu(
             zh, en = FALLBACKS[MENU]
             raise _refuse(f"这个公众号不能用接口设置菜单：{zh}", f"this account may not set its menu by API: {en}")
         try:
-            return await publish_menu(api, library.plan.menu, settings.service.language, library.fill, confirm)
+            return await publish_menu(api, planned, settings.service.language, library.fill, confirm)
         finally:
             await api.close()
             pocket.close()
