@@ -10,6 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from bot.played.wechat import Person, PlayedWeChat
@@ -23,6 +24,7 @@ COPIES = 3
 _TRIES = 8
 _PAUSE = 0.7
 _DEADLINE = 5.0
+_AT_MOST = 5  # customer-service messages after one of the person's
 
 
 @dataclass(slots=True)
@@ -135,6 +137,11 @@ class Crowd(PlayedWeChat):
             lost += [f"{openid}: {what}" for what in (decided - _shown(shut.get(openid, ())) - got).elements()]
             doubled += [f"{openid}: {what}" for what in (got - decided).elements()]
         return lost, doubled
+
+    def used_up(self, openid: str) -> bool:
+        """Whether this person was once written to as often as the platform allows without hearing from them."""
+        ways = [what.how for what in self.people[openid].received if what.how != "system"]
+        return max((len(list(run)) for how, run in groupby(ways) if how == "custom"), default=0) >= _AT_MOST
 
     def unlike(self) -> list[str]:
         """Messages whose copies were not all given the same answer."""

@@ -56,9 +56,9 @@ async def two_nodes(url: str, folder: Path) -> AsyncIterator[Crowd]:
 async def audited(crowd: Crowd, freezes: int = 0) -> Run:
     """Let the sender finish, stop both nodes as an operator does, and compare everything."""
     await asyncio.sleep(3)
+    run = Run("postgresql", 2, 5, 0, freezes, CALLERS)
     for node in crowd.nodes:
         await node.stop()
-    run = Run("postgresql", 2, 5, 0, freezes, CALLERS)
     audit(crowd, run)
     return run
 
