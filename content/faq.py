@@ -67,14 +67,15 @@ class Bar:
 
 
 # Chosen on one half of tests/data/faq_questions.tsv and measured on the other; docs/faq.md has the figures.
-LEXICAL = Bar(sure=0.45, lead=0.10, offered=0.20)
-SEMANTIC = Bar(sure=0.55, lead=0.05, offered=0.40)
+LEXICAL = Bar(sure=0.50, lead=0.15, offered=0.25)
+SEMANTIC = Bar(sure=0.55, lead=0.10, offered=0.40)
 _LEXICAL_SHARE = 0.4  # of the joint score; the encoder has the rest
 _OFFERED = 3
 _ENCODED = 120  # characters given to the encoder, whose time grows with the text
 _SENTENCES = 6  # of one message that are looked at apart
 
 _K1 = 0.4
+_RAREST = 3
 _SHORTEST = 12.0  # a question that carries less than this is judged as if it carried it: two letters prove nothing
 _RUNS = re.compile(r"[㐀-鿿]+|[a-z]+|\d+")
 _SENTENCE = re.compile(r"[.。!！?？;；\n]+")
@@ -312,15 +313,19 @@ def _weigh(words: Sequence[Counter[str]]) -> tuple[dict[str, float], dict[str, l
     """
     many = len(words)
     common = Counter(token for entry in words for token in entry)
-    weights = {
-        token: math.log(1 + (many - within + 0.5) / (within + 0.5)) * _worth(token) for token, within in common.items()
-    }
-    weights[""] = math.log(1 + (many + 0.5) / 0.5)
+    weights = {token: _rarity(many, within) * _worth(token) for token, within in common.items()}
+    weights[""] = _rarity(many, 0)
     postings: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for number, entry in enumerate(words):
         for token, times in entry.items():
             postings[token].append((number, weights[token] * times * (_K1 + 1) / (times + _K1)))
     return weights, dict(postings)
+
+
+def _rarity(many: int, within: int) -> float:
+    """BM25's weight of a token that stands in `within` of `many` entries; chance made the rarest ones rare."""
+    within = min(max(within, _RAREST), many)
+    return math.log(1 + (many - within + 0.5) / (within + 0.5))
 
 
 @cache
