@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import signal
 import sys
 from datetime import UTC, datetime
@@ -16,7 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bot import terminal
 from bot.commands_wechat import wechat_cli
+from bot.terminal import Json, language, refuse, say
 
 if TYPE_CHECKING:
     import uvicorn
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from content.bundle import Bundle
     from storage.store import Store
 
-Json = Annotated[bool, typer.Option("--json", help="只输出一个 JSON 文档 | print one JSON document")]
 Folder = Annotated[Path | None, typer.Argument(help="方案文件夹，默认用设置里的 | the plan's folder")]
 
 cli = typer.Typer(no_args_is_help=True, help="口口相传：按方案运行推广和推荐活动 | runs a written campaign plan")
@@ -48,30 +48,8 @@ def _options(
     _state["config"] = config
 
 
-def _language() -> str:
-    spoken = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
-    return "en" if spoken.lower().startswith("en") else "zh"
-
-
-def _say(zh: str, en: str, *, error: bool = False) -> None:
-    typer.echo(en if _language() == "en" else zh, err=error)
-
-
-def _refuse(zh: str, en: str) -> typer.Exit:
-    _say(zh, en, error=True)
-    return typer.Exit(1)
-
-
 def _settings() -> Settings:
-    from bot import config, logs
-
-    try:
-        settings = config.load(_state.get("config"), os.environ)
-    except config.ConfigFault as fault:
-        typer.echo(str(fault), err=True)
-        raise typer.Exit(1) from None
-    logs.protect(settings.secrets())
-    return settings
+    return terminal.settings(_state.get("config"))
 
 
 def _reading(settings: Settings) -> Store:
@@ -82,11 +60,11 @@ def _reading(settings: Settings) -> Store:
     store = Store(settings.storage.url, writer=False)
     if store.path and not store.path.exists():
         zh, en = f"还没有数据库 {store.path}，先运行 koukou serve", f"no database {store.path} yet; run koukou serve"
-        raise _refuse(zh, en)
+        raise refuse(zh, en)
     try:
         schema.require_current(store)
     except (schema.SchemaBehind, schema.SchemaTooNew) as wrong:
-        raise _refuse(f"数据库版本不符：{wrong}；运行 koukou db upgrade", f"{wrong}; run koukou db upgrade") from None
+        raise refuse(f"数据库版本不符：{wrong}；运行 koukou db upgrade", f"{wrong}; run koukou db upgrade") from None
     return store
 
 
@@ -123,18 +101,18 @@ def serve() -> None:
         app = open_app(settings)
     except NothingToServe as nothing:
         for fault in nothing.faults:
-            typer.echo(fault.text(_language()), err=True)
+            typer.echo(fault.text(language()), err=True)
         raise typer.Exit(1) from None
     except StoreLocked as locked:
         zh, en = f"已有服务在用这个数据库（{locked.path}）", f"another process serves this database ({locked.path})"
-        raise _refuse(zh, en) from None
+        raise refuse(zh, en) from None
     except (schema.SchemaTooNew, schema.SchemaBehind, SecretMissing) as wrong:
-        raise _refuse(str(wrong), str(wrong)) from None
+        raise refuse(str(wrong), str(wrong)) from None
     for warning in (*settings.warnings(), *app.store.warnings()):
         typer.echo(f"! {warning}", err=True)
     assert app.asgi
     host, _, port = settings.service.listen.rpartition(":")
-    _say(
+    say(
         f"口口相传已启动：活动页和聊天 http://{settings.service.listen}/ （Ctrl+C 停止）",
         f"Koukou is serving: campaign page and chat at http://{settings.service.listen}/ (Ctrl+C stops)",
     )
@@ -166,7 +144,7 @@ def _bundle(folder: Path | None) -> Bundle:
         return Bundle.read(where)
     except PlanFaults as broken:
         for fault in broken.faults:
-            typer.echo(fault.text(_language()), err=True)
+            typer.echo(fault.text(language()), err=True)
         raise typer.Exit(1) from None
 
 
@@ -181,9 +159,9 @@ def plan_check(folder: Folder = None, as_json: Json = False) -> None:
         _print({"ok": not broken, "findings": [fault.tree() for fault in faults]})
     else:
         for fault in faults:
-            typer.echo(fault.text(_language()))
+            typer.echo(fault.text(language()))
         unset = sum(fault.severity == "unset" for fault in faults)
-        _say(f"{broken} 个错误，{unset} 个未填", f"{broken} faults, {unset} unset")
+        say(f"{broken} 个错误，{unset} 个未填", f"{broken} faults, {unset} unset")
     raise typer.Exit(1 if broken else 0)
 
 
@@ -194,7 +172,7 @@ def _applied(store: Store, campaign: str | None) -> tuple[Bundle, str, int]:
     with store.read() as connection:
         known = revisions.campaigns(connection)
         if not known or (campaign and campaign not in known):
-            raise _refuse("这个活动还没有应用过方案", "no plan of this campaign was applied yet")
+            raise refuse("这个活动还没有应用过方案", "no plan of this campaign was applied yet")
         chosen = campaign or known[0]
         number = revisions.current(connection, chosen)
         assert number is not None
@@ -213,8 +191,8 @@ def plan_diff(folder: Folder = None, as_json: Json = False) -> None:
         _print({"campaign": campaign, "revision": number, "changes": [change.tree() for change in found]})
         return
     for change in found:
-        typer.echo(change.text(_language()))
-    _say(f"与第 {number} 版相比有 {len(found)} 处不同", f"{len(found)} changes against revision {number}")
+        typer.echo(change.text(language()))
+    say(f"与第 {number} 版相比有 {len(found)} 处不同", f"{len(found)} changes against revision {number}")
 
 
 @plan_cli.command("apply")
@@ -230,18 +208,18 @@ def plan_apply(
     bundle = _bundle(folder)
     faults = [fault for fault in bundle.check(running()) if fault.severity == "fault"]
     for fault in faults:
-        typer.echo(fault.text(_language()), err=True)
+        typer.echo(fault.text(language()), err=True)
     if faults:
         raise typer.Exit(1)
     files = {path: base64.b64encode(raw).decode() for path, raw in bundle.files.items()}
     try:
         done = _act(settings, {"act": "plan.apply", "files": files, "expected": onto or _made_from(settings, bundle)})
     except ActRefused as refused:
-        raise _refuse(refused.zh, refused.en) from None
+        raise refuse(refused.zh, refused.en) from None
     if done["changed"]:
-        _say(f"已应用，现在是第 {done['number']} 版", f"applied as revision {done['number']}")
+        say(f"已应用，现在是第 {done['number']} 版", f"applied as revision {done['number']}")
     else:
-        _say(f"没有变化，仍是第 {done['number']} 版", f"nothing changed; still revision {done['number']}")
+        say(f"没有变化，仍是第 {done['number']} 版", f"nothing changed; still revision {done['number']}")
 
 
 def _made_from(settings: Settings, bundle: Bundle) -> int | None:
@@ -270,7 +248,7 @@ def _act(settings: Settings, asked: dict[str, Any]) -> dict[str, Any]:
         answer = ask(locked.database, asked)
         if answer is None:
             zh, en = "数据库被另一个命令占用，请稍后再试", "another command holds the database; try again"
-            raise _refuse(zh, en) from None
+            raise refuse(zh, en) from None
         return answer
     if store.is_sqlite:
         schema.upgrade(store)
@@ -287,8 +265,8 @@ def plan_show(as_json: Json = False) -> None:
     if as_json:
         _print({"campaign": campaign, "revision": number, "plan": plan_as_json(bundle.plan)})
         return
-    _say(f"{campaign} 第 {number} 版", f"{campaign}, revision {number}")
-    for row in show(bundle.plan, _language()):
+    say(f"{campaign} 第 {number} 版", f"{campaign}, revision {number}")
+    for row in show(bundle.plan, language()):
         typer.echo("  ".join(str(cell) for cell in row))
 
 
@@ -299,9 +277,9 @@ def plan_export(folder: Annotated[Path, typer.Argument(help="写到哪个新文�
 
     bundle, campaign, number = _applied(_reading(_settings()), None)
     if folder.exists() and any(folder.iterdir()):
-        raise _refuse(f"{folder} 不是空文件夹", f"{folder} is not empty")
+        raise refuse(f"{folder} 不是空文件夹", f"{folder} is not empty")
     export(bundle, folder, number)
-    _say(f"{campaign} 第 {number} 版已写到 {folder}", f"{campaign}, revision {number}, written to {folder}")
+    say(f"{campaign} 第 {number} 版已写到 {folder}", f"{campaign}, revision {number}, written to {folder}")
 
 
 @subscriber_cli.command("show")
@@ -323,7 +301,7 @@ def subscriber_show(
     with store.read() as connection:
         found = people.find(connection, Vault(secret_for(store, secret)), channel, account, address)
         if found is None:
-            raise _refuse(f"没有这个用户：{who}", f"no such subscriber: {who}")
+            raise refuse(f"没有这个用户：{who}", f"no such subscriber: {who}")
         document = people.show(connection, found)
     if as_json:
         _print(document)
@@ -351,7 +329,7 @@ def ledger_check(
     else:
         for problem in report.problems:
             typer.echo(problem)
-        _say(
+        say(
             f"{report.postings} 条分录，{len(report.problems)} 个问题，链头 {report.head}",
             f"{report.postings} postings, {len(report.problems)} problems, head {report.head}",
         )
@@ -366,7 +344,7 @@ def db_upgrade() -> None:
 
     store = Store(_settings().storage.url)
     schema.upgrade(store)
-    _say(f"数据库已是 {schema.head()}", f"the database is at {schema.head()}")
+    say(f"数据库已是 {schema.head()}", f"the database is at {schema.head()}")
 
 
 def config_first(arguments: list[str]) -> list[str]:

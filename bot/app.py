@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 from starlette.applications import Starlette
 
-from bot import channels, web
+from bot import channels, followers, web
 from bot.config import Settings
 from bot.handoff import Handoff
 from bot.schedule import SLOT_STALE_SECONDS, Schedule
@@ -82,7 +82,8 @@ class App:
         self.channels = tuple(open_channels(self.settings, self.house))
         self.sender = Sender(self.writer.run, self.channels, self.now, holder)
         self.house.on_release = self.sender.wake
-        self.schedule = Schedule(self.writer, Sealer(self.store, self.vault), holder, self.now)
+        daily = [job.daily for job in followers.of(self)]
+        self.schedule = Schedule(self.writer, Sealer(self.store, self.vault), holder, self.now, daily)
         self._tasks = [asyncio.create_task(self.sender.loop()), asyncio.create_task(self.house.watch())]
         self._handoff = Handoff(self)
         await self._handoff.start()

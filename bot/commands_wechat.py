@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bot import terminal
+from bot.terminal import Json, language, refuse, say
+
 if TYPE_CHECKING:
     from bot.app import App
     from bot.config import Settings
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
 AccountName = Annotated[
     str, typer.Option("--account", help="公众号在设置里的名字 | the account's name in the settings")
 ]
-Json = Annotated[bool, typer.Option("--json", help="只输出一个 JSON 文档 | print one JSON document")]
 
 _BEAT_SECONDS = 10.0
 wechat_cli = typer.Typer(
@@ -33,32 +35,11 @@ wechat_cli = typer.Typer(
 )
 
 
-def _language() -> str:
-    spoken = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
-    return "en" if spoken.lower().startswith("en") else "zh"
-
-
-def _say(zh: str, en: str, *, error: bool = False) -> None:
-    typer.echo(en if _language() == "en" else zh, err=error)
-
-
-def _refuse(zh: str, en: str) -> typer.Exit:
-    _say(zh, en, error=True)
-    return typer.Exit(1)
-
-
 def _settings(context: typer.Context, account: str) -> tuple[Settings, WeChatAccount]:
-    from bot import config, logs
-
-    try:
-        settings = config.load(context.find_root().params.get("config"), os.environ)
-    except config.ConfigFault as fault:
-        typer.echo(str(fault), err=True)
-        raise typer.Exit(1) from None
-    logs.protect(settings.secrets())
+    settings = terminal.settings(context.find_root().params.get("config"))
     table = dict(settings.accounts("wechat")).get(account)
     if table is None or not table.enabled:
-        raise _refuse(f"没有启用公众号 {account}", f"the WeChat account {account} is not enabled")
+        raise refuse(f"没有启用公众号 {account}", f"the WeChat account {account} is not enabled")
     return settings, table
 
 
@@ -69,14 +50,14 @@ def import_followers(context: typer.Context, account: AccountName = "main", as_j
     def tell(progress: dict[str, int]) -> None:
         if not as_json:
             done, total, new = progress["done"], progress["total"], progress["new"]
-            _say(f"{done} / {total}，新增 {new}", f"{done} of {total}, {new} new", error=True)
+            say(f"{done} / {total}，新增 {new}", f"{done} of {total}, {new} new", error=True)
 
     done = _job(_settings(context, account)[0], {"act": "wechat.import", "account": account}, tell)
     if as_json:
         typer.echo(json.dumps(done))
         return
     new, total = done["new"], done["total"]
-    _say(f"已导入：{total} 位关注者，其中 {new} 位是新的", f"imported: {total} followers, {new} of them new")
+    say(f"已导入：{total} 位关注者，其中 {new} 位是新的", f"imported: {total} followers, {new} of them new")
 
 
 @wechat_cli.command("reconcile")
@@ -86,7 +67,7 @@ def reconcile(context: typer.Context, account: AccountName = "main", as_json: Js
     if as_json:
         typer.echo(json.dumps(done))
         return
-    _say(
+    say(
         f"平台上 {done['followers']} 位关注者；补记取消关注 {done['gone']}，关注 {done['found']}，"
         f"导入 {done['imported']}",
         f"{done['followers']} followers on the platform; {done['gone']} had left, {done['found']} had followed, "
@@ -108,17 +89,17 @@ def _job(settings: Settings, asked: dict[str, Any], tell: Any) -> dict[str, int]
     except StoreLocked as locked:
         database = locked.database
     except ActRefused as refused:
-        raise _refuse(refused.zh, refused.en) from None
+        raise refuse(refused.zh, refused.en) from None
     except NothingToServe:
-        raise _refuse("方案有错误，先运行 koukou plan check", "the plan has faults; run koukou plan check") from None
+        raise refuse("方案有错误，先运行 koukou plan check", "the plan has faults; run koukou plan check") from None
     except (schema.SchemaTooNew, schema.SchemaBehind, SecretMissing) as wrong:
-        raise _refuse(str(wrong), str(wrong)) from None
+        raise refuse(str(wrong), str(wrong)) from None
     try:
         answer = ask(database, asked, tell)
     except ActRefused as refused:
-        raise _refuse(refused.zh, refused.en) from None
+        raise refuse(refused.zh, refused.en) from None
     if answer is None:
-        raise _refuse("数据库被另一个命令占用，请稍后再试", "another command holds the database; try again")
+        raise refuse("数据库被另一个命令占用，请稍后再试", "another command holds the database; try again")
     return answer
 
 
@@ -181,23 +162,23 @@ def menu(
     library = _library(settings)
     planned = library.plan.menu
     if planned is None:
-        raise _refuse("方案里没有 [menu]，菜单保持原样", "the plan has no [menu]; the menu stays as it is")
+        raise refuse("方案里没有 [menu]，菜单保持原样", "the plan has no [menu]; the menu stays as it is")
 
     def confirm(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> bool:
-        _say(
+        say(
             "现在的菜单：" if old else "现在没有通过接口设置的菜单。",
             "The menu now:" if old else "No menu was set by API.",
         )
         _show(old)
-        _say("换成：", "Replaced by:")
+        say("换成：", "Replaced by:")
         _show(new)
-        return yes or typer.confirm("replace?" if _language() == "en" else "替换吗？")
+        return yes or typer.confirm("replace?" if language() == "en" else "替换吗？")
 
     async def publish() -> bool:
         pocket, api = _api(settings, account, table)
         if not await api.abilities.has(MENU):
             zh, en = FALLBACKS[MENU]
-            raise _refuse(f"这个公众号不能用接口设置菜单：{zh}", f"this account may not set its menu by API: {en}")
+            raise refuse(f"这个公众号不能用接口设置菜单：{zh}", f"this account may not set its menu by API: {en}")
         try:
             return await publish_menu(api, planned, settings.service.language, library.fill, confirm)
         finally:
@@ -207,12 +188,12 @@ def menu(
     try:
         replaced = asyncio.run(publish())
     except MenuRefused as refused:
-        raise _refuse(str(refused), str(refused)) from None
+        raise refuse(str(refused), str(refused)) from None
     except Fault as fault:
-        raise _refuse(f"微信平台拒绝或没有回应：{fault}", f"the platform refused or did not answer: {fault}") from None
+        raise refuse(f"微信平台拒绝或没有回应：{fault}", f"the platform refused or did not answer: {fault}") from None
     if not replaced:
-        raise _refuse("没有替换。", "Not replaced.")
-    _say("已替换；手机上五分钟内可见。", "Replaced; phones show it within five minutes.")
+        raise refuse("没有替换。", "Not replaced.")
+    say("已替换；手机上五分钟内可见。", "Replaced; phones show it within five minutes.")
 
 
 def _show(buttons: list[dict[str, Any]], indent: str = "  ") -> None:
@@ -319,4 +300,4 @@ def _library(settings: Settings) -> Library:
         "还没有应用过方案，先运行 koukou serve 或 plan apply",
         "no plan was applied yet; run koukou serve or plan apply",
     )
-    raise _refuse(zh, en)
+    raise refuse(zh, en)

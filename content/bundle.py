@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from content import phrases, toml
+from content import faq, phrases, toml
 from content.faults import Fault, PlanFaults, Said, Severity
 from content.plan import lawful, reading, rules
 from content.plan.model import Plan
@@ -131,10 +131,16 @@ class Bundle:
                     found.append(_not_toml(error))
         if PLAN in documents:
             found += _placed(documents[PLAN], list(self._findings(documents[PLAN], runs)))
+        said = documents[PLAN].data.get("languages") if PLAN in documents else None
+        spoken = [one for one in said if one in phrases.LANGUAGES] if isinstance(said, list) else phrases.LANGUAGES
+        seen: set[str] = set()
         for name, document in documents.items():
             if name.startswith("phrases/"):
                 wrong = phrases.faults(name, document.data)
                 found += _placed(document, [(tuple(key.split(".")), "fault", Said(zh, en)) for key, zh, en in wrong])
+            if name.startswith("faq/"):
+                odd = faq.check(document.data, spoken, seen)
+                found += _placed(document, [(path, "fault", Said(zh, en)) for path, zh, en in odd])
             # In the FAQ people's own questions stand as they ask them; only the answers are ours.
             wording = lawful.wording(document.data)
             found += _placed(document, [one for one in wording if not name.startswith("faq/") or "answer" in one[0]])

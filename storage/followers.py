@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from storage import acts, bulk, ids, tables
-from storage.group import _CODE_LETTERS
+from storage.group import CODE_LETTERS
 from storage.store import machine_now
 from storage.tables import micros
 
@@ -99,4 +99,4 @@ def claim(connection: Connection, key: str, seconds: float) -> bool:
 
 
 def _code() -> str:
-    return "".join(secrets.choice(_CODE_LETTERS) for _ in range(8))
+    return "".join(secrets.choice(CODE_LETTERS) for _ in range(8))

@@ -22,7 +22,7 @@ from storage.tables import instant, micros
 from storage.vault import Vault
 
 PASSIVE_LEASE = 20_000_000  # microseconds: WeChat's three tries of 5 s, and a margin
-_CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0/O, 1/I: codes are read aloud and typed
+CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0/O, 1/I: codes are read aloud and typed
 
 
 _TOUCHED = ("address", "following", "heard_at", "heard_kind", "sent_since", "parked_until")
@@ -107,7 +107,7 @@ class Group:
             address=incoming.sender,
             language=incoming.language or "zh",
             status="active",
-            code="".join(secrets.choice(_CODE_LETTERS) for _ in range(8)),
+            code="".join(secrets.choice(CODE_LETTERS) for _ in range(8)),
             referrer=None,
             consent=False,
             guest=incoming.channel == "web",
