@@ -150,7 +150,7 @@ async def _strike(crowd: Crowd, run: Run, dice: random.Random, talking: asyncio.
 
     async def node_is_struck(node: Node) -> None:
         while strikes:
-            await asyncio.sleep(dice.uniform(0.02, 0.6))
+            await asyncio.sleep(dice.uniform(0.02, 0.8))
             assert not talking.done(), talking.result()
             if not strikes:
                 return

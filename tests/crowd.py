@@ -21,8 +21,9 @@ from tests.serving import Node
 Trees = dict[str, list[dict[str, Any]]]  # by openid
 WORDS = ("签到", "积分", "帮助", "签到", "checkin", "积分明细", "家庭网是什么", "今天天气怎么样", "怎么办理")
 COPIES = 3
-_TRIES = 8
-_PAUSE = 0.7
+_PATIENCE = 10.0  # seconds for which the platform tries again
+_GIVES_UP = 0.25  # this part of the messages comes three times, whatever happened to them, and never again
+_PAUSE = 0.3
 _DEADLINE = 5.0
 _AT_MOST = 5  # customer-service messages after one of the person's
 
@@ -32,6 +33,7 @@ class Heard:
     """One message: how often it was acknowledged, and every reply that came."""
 
     openid: str
+    patience: float
     acknowledged: int = 0
     replies: list[tuple[str, str]] = field(default_factory=list)
     running: int = COPIES
@@ -57,7 +59,8 @@ class Crowd(PlayedWeChat):
         """Deliver three times: at once, nearly at once, and later; return the first reply that came."""
         key = incoming(read_xml(xml.encode()), "main", self.clock()).key
         openid = xml.partition("<FromUserName><![CDATA[")[2].partition("]]>")[0]
-        heard = self.heard.setdefault(key, Heard(openid))
+        gives_up = not self.together and self.dice.random() < _GIVES_UP
+        heard = self.heard.setdefault(key, Heard(openid, 0.0 if gives_up else _PATIENCE))
         shown: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
         delays = (0.0, 0.0, 0.0) if self.together else (0.0, self.dice.uniform(0, 0.03), self.dice.uniform(0.05, 2.5))
         for place, delay in enumerate(delays):
@@ -70,7 +73,7 @@ class Crowd(PlayedWeChat):
         self, heard: Heard, key: str, xml: str, delay: float, place: int, shown: asyncio.Future[bytes | None]
     ) -> None:
         await asyncio.sleep(delay)
-        reply = await self._until_acknowledged(key, xml, place)
+        reply = await self._until_acknowledged(key, xml, place, heard.patience)
         heard.running -= 1
         if reply is not None:
             heard.acknowledged += 1
@@ -79,11 +82,12 @@ class Crowd(PlayedWeChat):
         if not shown.done() and (reply or not heard.running):
             shown.set_result(reply or (b"" if heard.acknowledged else None))
 
-    async def _until_acknowledged(self, key: str, xml: str, place: int) -> bytes | None:
-        first = self.dice.randrange(len(self.nodes))
-        for attempt in range(_TRIES):
+    async def _until_acknowledged(self, key: str, xml: str, place: int, patience: float) -> bytes | None:
+        first, attempt = self.dice.randrange(len(self.nodes)), 0
+        until = time.monotonic() + patience
+        while True:
             node = self.nodes[(place if self.together else first + place + attempt) % len(self.nodes)]
-            began = time.monotonic()
+            attempt, began = attempt + 1, time.monotonic()
             self.delivered += 1
             try:
                 async with asyncio.timeout(_DEADLINE):
@@ -95,8 +99,9 @@ class Crowd(PlayedWeChat):
                 self.waits.append((ended, ended - began, node.port, key))
                 return self.opened(answer)
             self.refused[status] += 1
-            await asyncio.sleep(self.dice.uniform(0.5, 1.5) * _PAUSE)
-        return None
+            if time.monotonic() > until:
+                return None
+            await asyncio.sleep(self.dice.uniform(0.2, 1.5) * _PAUSE)
 
     # ---- people
 
