@@ -24,14 +24,16 @@ from tests.serving import ROOT, Node, free_port
 
 PLAN = ROOT / "content" / "family-network"
 STRANGE = "😀👨‍👩‍👧 ]]> <script>alert(1)</script> & \"quoted\" 'too'"
-LONG = "\n".join(f"第{number}行：{'一家人，一张网，一起用。' * 8}" for number in range(1, 16))
+# As long as a plan lets an answer be; with the choices below it, longer than WeChat takes in one message.
+LONG = "\n".join(f"第{number}行：{'一家人，一张网，一起用。' * 6}" for number in range(1, 9))
+LONG += "\n" + "长" * ((2047 - len(LONG.encode())) // 3)
 _FAQ = f"""
 [[entry]]
 id = "test-strange"
 question.zh = "请原样说一遍古怪的字"
 question.en = "please say the strange letters"
-aliases.zh = ["说一遍古怪的字"]
-aliases.en = ["say strange letters"]
+aliases.zh = ["说一遍古怪的字", "古怪的字怎么写", "来点古怪的字"]
+aliases.en = ["say strange letters", "strange letters please", "show the strange letters"]
 answer.zh = {json.dumps(STRANGE, ensure_ascii=False)}
 answer.en = {json.dumps(STRANGE, ensure_ascii=False)}
 
@@ -39,8 +41,8 @@ answer.en = {json.dumps(STRANGE, ensure_ascii=False)}
 id = "test-long"
 question.zh = "请说一篇很长很长的话"
 question.en = "please say something very long"
-aliases.zh = ["说一篇很长的话"]
-aliases.en = ["say something long"]
+aliases.zh = ["说一篇很长的话", "长长的一篇话", "来一篇长话"]
+aliases.en = ["say something long", "something long please", "a very long text"]
 answer.zh = {json.dumps(LONG, ensure_ascii=False)}
 answer.en = {json.dumps(LONG, ensure_ascii=False)}
 """

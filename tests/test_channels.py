@@ -121,7 +121,7 @@ def test_a_long_answer_arrives_whole(house: Furnished, channel: str) -> None:
             await visitor.arrive()
             shown = await visitor.say("请说一篇很长很长的话")
             assert await visitor.whole(shown) == LONG
-            assert len(LONG.encode()) > 4096
+            assert len(LONG.encode()) > 2040  # and the choices come on top
 
     asyncio.run(journey())
 
