@@ -11,6 +11,7 @@ import os
 import random
 import secrets
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -117,12 +118,20 @@ class App:
             campaign = self._campaign
             number = revisions.current(connection, campaign)
             assert number is not None
-            return Library(Bundle.of(revisions.files(connection, campaign, number)), number, words())
+            library = Library(Bundle.of(revisions.files(connection, campaign, number)), number, words())
+        # Until its encoder is loaded, which takes seconds, the FAQ judges by characters alone.
+        threading.Thread(target=_warm, args=(library,), daemon=True).start()
+        return library
 
     @property
     def _campaign(self) -> str:
         with self.store.read() as connection:
             return revisions.campaigns(connection)[0]
+
+
+def _warm(library: Library) -> None:
+    if not library.faq.warm():
+        _log.info("faq_by_characters", hint="install the extra [semantic] for questions put in other words")
 
 
 def open_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> App:

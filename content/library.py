@@ -6,6 +6,7 @@ Made once per revision and shared by all turns; nothing in it changes. It knows 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from content import faq, phrases
 from content.bundle import Bundle
@@ -25,8 +26,7 @@ class Library:
         self.files = bundle.files
         self._fields = {language: self._fields_of(language) for language in phrases.LANGUAGES}
         self.phrases = phrases.Phrases(self._own_phrases(), self._fields)
-        documents = {path: parse(raw.decode(), path).data for path, raw in self.files.items() if _is(path, "faq/")}
-        self.faq = faq.Index.of(documents, self.plan.languages)
+        self.faq = faq.Index.of(self._read("faq/"), self.plan.languages)
         self.keywords = {
             extra.casefold(): words[stands_for.casefold()]
             for extra, stands_for in self.plan.keywords.items()
@@ -44,12 +44,16 @@ class Library:
         return (content, kind) if content is not None and kind and not name.startswith("faq/") else None
 
     def _own_phrases(self) -> dict[str, dict[str, str]]:
-        own: dict[str, dict[str, str]] = {}
-        for path, raw in self.files.items():
-            if _is(path, "phrases/"):
-                language = path.removeprefix("phrases/").removesuffix(".toml")
-                own[language] = dict(phrases.flatten(parse(raw.decode(), path).data))
-        return own
+        read = self._read("phrases/")
+        return {path.removeprefix("phrases/").removesuffix(".toml"): dict(phrases.flatten(read[path])) for path in read}
+
+    def _read(self, folder: str) -> dict[str, dict[str, Any]]:
+        """The TOML files of one of the plan's folders."""
+        return {
+            path: parse(raw.decode("utf-8-sig"), path).data
+            for path, raw in self.files.items()
+            if path.startswith(folder) and path.endswith(".toml")
+        }
 
     def _fields_of(self, language: str) -> dict[str, str]:
         plan = self.plan
@@ -66,7 +70,3 @@ class Library:
             "end": plan.window.end.astimezone(zone).date().isoformat(),
             "checkin_points": str(plan.checkin.points if plan.checkin else 0),
         }
-
-
-def _is(path: str, folder: str) -> bool:
-    return path.startswith(folder) and path.endswith(".toml")
