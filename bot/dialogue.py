@@ -17,6 +17,7 @@ from campaigns.turn import Turn
 from content.message import Choice
 from storage.draft import Draft
 from storage.group import Group
+from storage.store import DatabaseFault
 
 _SILENT = frozenset({"unfollow", "view", "notice"})  # the platform tells us; no answer is possible
 _WITHDRAWN = frozenset({"user_authorization_revoke", "user_authorization_cancellation"})  # WeChat: erase what was given
@@ -197,6 +198,8 @@ def answer(group: Group, draft: Draft, make: Callable[[Draft], Turn]) -> tuple[D
         turn.note("refused", rule=type(refusal).__name__)
         turn.say(refusal.phrase, *refusal.choices, **refusal.fields)
         _remember_choices(turn)
+    except DatabaseFault:
+        raise  # the writer decides the message again in a transaction that stands
     except Exception:
         _log.exception("turn_failed", kind=draft.incoming.kind, subscriber=draft.speaker.id)
         draft = group.refuse(draft)

@@ -117,9 +117,7 @@ class Turn:
 
     def _choice(self, choice: str | Choice) -> Choice:
         """A command's name becomes its label in the person's language; tapping it says that label's word."""
-        if isinstance(choice, Choice):
-            return choice
-        return Choice(self.phrase(f"choice.{choice}"), self.phrase(f"word.{choice}"))
+        return choice if isinstance(choice, Choice) else self.library.choice(self.language, choice)
 
     # ---- points and other units
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from content import faq, phrases
 from content.bundle import Bundle
+from content.message import Choice
 from content.toml import parse
 
 
@@ -24,6 +25,7 @@ class Library:
         self.plan = bundle.plan
         self.revision = revision
         self.files = bundle.files
+        self._choices: dict[tuple[str, str], Choice] = {}  # made at first use: every answer shows some
         self._fields = {language: self._fields_of(language) for language in phrases.LANGUAGES}
         self.phrases = phrases.Phrases(self._own_phrases(), self._fields)
         self.faq = faq.Index.of(self._read("faq/"), self.plan.languages)
@@ -32,6 +34,15 @@ class Library:
             for extra, stands_for in self.plan.keywords.items()
             if stands_for.casefold() in words
         }
+
+    def choice(self, language: str, command: str) -> Choice:
+        """The choice that stands for a command: its label, and the word that tapping it says."""
+        made = self._choices.get((language, command))
+        if made is None:
+            say = self.phrases.say
+            made = Choice(say(language, f"choice.{command}"), say(language, f"word.{command}"))
+            self._choices[language, command] = made
+        return made
 
     def fill(self, text: str, language: str) -> str:
         """A text of the plan with the fields every sentence may use."""

@@ -190,7 +190,6 @@ class Said(SQLModel, table=True):
         # Only what is not emptied yet, or each look for old texts would walk over all that ever were.
         Index("ix_text_at", "at", sqlite_where=_UNEMPTIED, postgresql_where=_UNEMPTIED),
         Index("ix_text_identity", "identity", "id"),
-        Index("ix_text_subscriber", "subscriber"),
     )
     id: int = _id()
     subscriber: int = _big()

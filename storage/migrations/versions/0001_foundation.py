@@ -339,7 +339,6 @@ def upgrade() -> None:
             postgresql_where=sa.text("heard IS NOT NULL OR said IS NOT NULL"),
         )
         batch_op.create_index("ix_text_identity", ["identity", "id"], unique=False)
-        batch_op.create_index("ix_text_subscriber", ["subscriber"], unique=False)
 
     op.create_table(
         "timer",
