@@ -15,7 +15,6 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -31,6 +30,7 @@ from bot.writer import Writer
 from campaigns import running, words
 from campaigns.desk import Desk, apply_plan
 from content.bundle import Bundle
+from content.faults import PlanFaults
 from content.library import Library
 from storage import nodes, revisions, schema
 from storage.sealer import Sealer
@@ -145,22 +145,25 @@ def open_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> App:
     schema.require_current(store)
     secret = settings.storage.secret.get_secret_value() if settings.storage.secret else None
     app = App(settings, store, Vault(secret_for(store, secret)), now)
-    for folder in settings.service.plans:
-        _apply_first(app, folder)
+    _apply_first(app)
     app.asgi = Starlette(lifespan=lambda _: _lifespan(app), **web.pieces(app))
     return app
 
 
-def _apply_first(app: App, folder: Path) -> None:
-    """`serve` applies files only where the database has no revision of that campaign yet."""
-    bundle = Bundle.read(folder)
+def _apply_first(app: App) -> None:
+    """`serve` applies the plans' files only to an empty database; later their folders need not even exist."""
     with app.store.begin() as connection:
         if revisions.campaigns(connection):
             return
-        faults = [fault for fault in bundle.check(running()) if fault.severity == "fault"]
-        if faults:
-            raise NothingToServe(faults)
-        apply_plan(Desk(connection, "operator", OPERATOR, app.now(), "first start"), bundle, None)
+        for folder in app.settings.service.plans:
+            try:
+                bundle = Bundle.read(folder)
+            except PlanFaults as unreadable:
+                raise NothingToServe(unreadable.faults) from None
+            faults = [fault for fault in bundle.check(running()) if fault.severity == "fault"]
+            if faults:
+                raise NothingToServe(faults)
+            apply_plan(Desk(connection, "operator", OPERATOR, app.now(), "first start"), bundle, None)
 
 
 def open_channels(settings: Settings, house: House) -> list[Any]:

@@ -145,6 +145,16 @@ def test_a_start_with_a_wrong_key_names_it_and_stops(operator: Operator) -> None
     assert re.search(r"config\.toml:5: channels\.wechat\.tokn: .*token", said), said
 
 
+def test_a_start_without_its_plan_names_what_is_missing_and_a_later_one_needs_no_files(operator: Operator) -> None:
+    shutil.move(operator.plan, operator.folder / "away")
+    assert "no plan.toml in" in operator.koukou("serve", code=1)
+    shutil.move(operator.folder / "away", operator.plan)
+    operator.koukou("plan", "apply")
+    shutil.rmtree(operator.plan)
+    operator.serve()
+    assert "+5 积分" in _say(operator.port, "签到")
+
+
 def test_a_second_server_on_the_same_file_is_refused(operator: Operator) -> None:
     operator.serve()
     assert "another process serves this database" in operator.koukou("serve", code=1)
