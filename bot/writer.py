@@ -300,11 +300,16 @@ class Writer:
     def _work(self, job: _Job) -> None:
         result: Any = None
         fault: BaseException | None = None
-        try:
-            with self._store.begin() as connection:
-                result = job.work(connection)
-        except Exception as broken:
-            fault = broken
+        for _ in range(2):
+            try:
+                with self._store.begin() as connection:
+                    result, fault = job.work(connection), None
+                break
+            except Exception as broken:
+                fault = broken
+                # A node that was frozen for seconds finds its session ended, and its transaction with it: once more.
+                if not (isinstance(broken, DatabaseFault) and broken.connection_invalidated):
+                    break
         self.loop.call_soon_threadsafe(_finish, job.future, result, fault)
 
     def _marks(self) -> tuple[list[int], list[int]]:

@@ -12,12 +12,15 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
 from bot.played.wechat import Person
 from bot.played.wechat.people import _MESSAGE_WINDOW as _WINDOW
+from storage import kept
 from tests.crash import Run, audit, table
 from tests.crowd import Crowd, percentile, seen
 from tests.serving import Node, free_port
+from tests.talking import talking
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 CALLERS = 8
@@ -171,6 +174,25 @@ def test_what_a_killed_node_owed_leaves_once_by_the_other(
         assert seen(person).total() == 1
         assert [(what.how, "签到" in what.content) for what in person.received] == [("custom", True)]
     assert crowd.faults == []
+
+
+def test_a_job_whose_session_was_ended_is_done_once_more(url: str) -> None:
+    runs: list[int] = []
+
+    def frozen_at_first(connection: Connection) -> int:
+        kept.keep(connection, "thawed", {"run": len(runs)}, 60)
+        runs.append(len(runs))
+        if len(runs) == 1:
+            time.sleep(2.6)  # longer than the database lets a transaction idle
+        return len(runs)
+
+    async def scenario() -> None:
+        async with talking(url) as talk:
+            assert await talk.writer.run(frozen_at_first) == 2
+            with talk.store.read() as connection:
+                assert kept.recall(connection, "thawed") == {"run": 1}
+
+    asyncio.run(scenario())
 
 
 @contextmanager
