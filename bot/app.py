@@ -28,7 +28,7 @@ from bot.sender import Sender
 from bot.service import House
 from bot.writer import Writer
 from campaigns import running, words
-from campaigns.desk import Desk, apply_plan
+from campaigns.desk import ActRefused, Desk, apply_plan
 from content.bundle import Bundle
 from content.faults import PlanFaults
 from content.library import Library
@@ -163,7 +163,11 @@ def _apply_first(app: App) -> None:
             faults = [fault for fault in bundle.check(running()) if fault.severity == "fault"]
             if faults:
                 raise NothingToServe(faults)
-            apply_plan(Desk(connection, "operator", OPERATOR, app.now(), "first start"), bundle, None)
+            try:
+                apply_plan(Desk(connection, "operator", OPERATOR, app.now(), "first start"), bundle, None)
+            except ActRefused:
+                _log.info("plan_applied_by_another_node", campaign=bundle.plan.id)
+                return  # it applies the others as well
 
 
 def open_channels(settings: Settings, house: House) -> list[Any]:

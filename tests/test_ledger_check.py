@@ -16,9 +16,9 @@ from sqlalchemy import Connection, text
 from storage import acts, holds, ids, ledger, schema, sealer
 from storage.ledger import Posting
 from storage.ledger_check import Report, check
-from storage.sealer import Sealer
 from storage.store import DatabaseFault, Store
 from storage.vault import Vault
+from tests.sealing import PatientSealer as Sealer
 
 VAULT = Vault(b"the secret of the books' own tests, long enough")
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)

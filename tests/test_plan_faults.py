@@ -368,17 +368,26 @@ def test_other_channels_may_do_what_wechat_forbids(shipped: dict[str, bytes]) ->
     assert not [one for one in with_text(shipped, text).check(RUNS) if one.severity == "fault"]
 
 
+def _entry(question: str, answer: str) -> str:
+    """A sound FAQ entry but for what its answer may promise."""
+    aliases = "aliases.zh = ['甲乙丙', '丁戊己', '庚辛壬']\naliases.en = ['one of it', 'two of it', 'three of it']"
+    return (
+        f"[[entry]]\nid = 'share-points'\nquestion.zh = '{question}'\nquestion.en = 'Does sharing bring points'\n"
+        f"{aliases}\n\nanswer.zh = '{answer}'\nanswer.en = 'No.'\n"
+    )
+
+
 def test_posters_and_phrases_are_checked_too(shipped: dict[str, bytes]) -> None:
     files = dict(shipped)
     files["posters/opening.toml"] += "more.zh = '转发领红包'\n".encode()
     files["posters/broken.toml"] = b"a = 1\nb = \n"
     files["phrases/zh.toml"] = "nobody.says = '这句话'\n".encode()
-    files["faq/share.toml"] = "[[entry]]\nquestion.zh = '分享送积分吗'\nanswer.zh = '分享送积分'\n".encode()
+    files["faq/share.toml"] = _entry("分享送积分吗", "分享送积分").encode()
     files["quizzes/latin.toml"] = b"# caf\xe9\n"
     found = [(one.file, one.line) for one in Bundle.of(files).check(RUNS) if one.severity == "fault"]
     last = files["posters/opening.toml"].count(b"\n")
     places = [
-        ("faq/share.toml", 3),
+        ("faq/share.toml", 8),
         ("phrases/zh.toml", 1),
         ("posters/broken.toml", 2),
         ("posters/opening.toml", last),

@@ -19,9 +19,9 @@ from sqlalchemy import Connection, text
 from storage import acts, schema, sealer
 from storage.ledger import Posting
 from storage.ledger_check import check
-from storage.sealer import Sealer
 from storage.store import Store, transaction_number
 from storage.vault import Vault
+from tests.sealing import PatientSealer as Sealer
 
 VAULT = Vault(b"the secret of the sealer's own tests")
 IDS = count(1_000_000)
