@@ -33,7 +33,7 @@ CALLERS = 12
 PEOPLE = 60
 READY_SECONDS = 2.0  # promised at the 95th percentile on a quiet machine
 _CHECK_EVERY = 10
-_STARTING = 0.2  # this part of the kills hits a process that is still starting
+_STARTING = 0.35  # this part of the kills hits a process that is still starting
 _FIRST = 3  # kills of the very first start
 _LONG_AGO = 120 * 1_000_000
 _DRAIN_SECONDS = 60.0
@@ -108,7 +108,7 @@ async def campaign(
     began, dice = time.monotonic(), random.Random(seed)
     run = Run(url.split(":")[0].split("+")[0], nodes, seed, kills, freezes, callers=callers)
     with Crowd(seed=seed) as crowd:
-        crowd.nodes = [Node(folder, url, free_port(dice), crowd) for _ in range(nodes)]
+        crowd.nodes = [Node(folder, url, free_port(), crowd) for _ in range(nodes)]
         try:
             await _first_start(crowd, dice, run)
             talking = asyncio.create_task(crowd.talk(callers, PEOPLE))

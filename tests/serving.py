@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,17 @@ _EXPECTED = ('"fault": "OperationalError"', "asyncio.exceptions.CancelledError")
 _NEVER = 60.0
 
 
-def free_port(dice: random.Random) -> int:
-    """A port below those that outgoing connections take, so that it is still free after a kill."""
+def free_port() -> int:
+    """A port below those that outgoing connections take, so that it is still free after a kill.
+
+    Not by any seed: two runs beside each other must not choose alike.
+    """
     while True:
-        port = dice.randrange(20_000, 30_000)
+        port = secrets.choice(range(20_000, 30_000))
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
                 return port
 
 

@@ -15,9 +15,9 @@ from tests.crowd import percentile
 @pytest.mark.timeout(300)
 def test_kills_lose_and_double_nothing(tmp_path: Path, database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     if database_url.startswith("sqlite"):
-        nodes, kills, freezes = 1, 20, 0
+        nodes, kills, freezes = 1, 24, 0
     else:
-        nodes, kills, freezes = 2, 30, 3
+        nodes, kills, freezes = 2, 26, 3
     run = asyncio.run(campaign(database_url, tmp_path, nodes=nodes, kills=kills, seed=2026, freezes=freezes, callers=6))
     with capsys.disabled():
         print(f"\n{table([run])}")

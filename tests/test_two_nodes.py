@@ -43,9 +43,8 @@ def url(postgres_url: str) -> Iterator[str]:
 @asynccontextmanager
 async def two_nodes(url: str, folder: Path) -> AsyncIterator[Crowd]:
     """A crowd before two serving nodes."""
-    dice = random.Random(5)
     with Crowd(seed=5) as crowd:
-        crowd.nodes = [Node(folder, url, free_port(dice), crowd) for _ in range(2)]
+        crowd.nodes = [Node(folder, url, free_port(), crowd) for _ in range(2)]
         crowd.nodes[0].upgrade()
         try:
             for node in crowd.nodes:
@@ -69,7 +68,7 @@ async def audited(crowd: Crowd, freezes: int = 0) -> Run:
 def test_two_nodes_begin_on_an_empty_database_at_once(tmp_path: Path, url: str) -> None:
     async def scenario() -> None:
         with Crowd() as crowd:
-            nodes = [Node(tmp_path, url, free_port(crowd.dice), crowd) for _ in range(3)]
+            nodes = [Node(tmp_path, url, free_port(), crowd) for _ in range(3)]
             nodes[0].upgrade()
             try:
                 for node in nodes:
