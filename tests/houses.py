@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import re
 import shutil
 import sqlite3
@@ -86,7 +85,7 @@ def furnish(folder: Path, world: PlayedWeChat) -> Furnished:
     plan, database = folder / "plan", folder / "koukou.db"
     shutil.copytree(PLAN, plan)
     (plan / "faq" / "contract.toml").write_text(_FAQ)
-    node = Node(folder, f"sqlite:///{database}", free_port(random.Random()), world)
+    node = Node(folder, f"sqlite:///{database}", free_port(), world)
     config = node.config.read_text().replace(str(PLAN), str(plan))
     node.config.write_text(config + "[channels.web]\nguests_per_hour = 10000\nmessages_per_10_seconds = 10000\n")
     world.webhook = f"http://127.0.0.1:{node.port}/wechat"

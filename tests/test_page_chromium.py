@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -38,7 +37,7 @@ WORDS = {
 def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the service as users run it, with the shipped plan and an empty SQLite database."""
     folder = tmp_path_factory.mktemp("page")
-    url = f"http://127.0.0.1:{free_port(random.Random())}"
+    url = f"http://127.0.0.1:{free_port()}"
     config = folder / "config.toml"
     config.write_text(
         f'[service]\nlisten = "{urlsplit(url).netloc}"\npublic_url = "{url}"\n'
