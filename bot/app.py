@@ -28,7 +28,7 @@ from bot.sender import Sender
 from bot.service import House
 from bot.writer import Writer
 from campaigns import running, words
-from campaigns.desk import ActRefused, Desk, apply_plan
+from campaigns.desk import Desk, apply_plan
 from content.bundle import Bundle
 from content.faults import PlanFaults
 from content.library import Library
@@ -153,6 +153,7 @@ def open_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> App:
 def _apply_first(app: App) -> None:
     """`serve` applies the plans' files only to an empty database; later their folders need not even exist."""
     with app.store.begin() as connection:
+        schema.wait_for_turn(connection)
         if revisions.campaigns(connection):
             return
         for folder in app.settings.service.plans:
@@ -163,11 +164,7 @@ def _apply_first(app: App) -> None:
             faults = [fault for fault in bundle.check(running()) if fault.severity == "fault"]
             if faults:
                 raise NothingToServe(faults)
-            try:
-                apply_plan(Desk(connection, "operator", OPERATOR, app.now(), "first start"), bundle, None)
-            except ActRefused:
-                _log.info("plan_applied_by_another_node", campaign=bundle.plan.id)
-                return  # it applies the others as well
+            apply_plan(Desk(connection, "operator", OPERATOR, app.now(), "first start"), bundle, None)
 
 
 def open_channels(settings: Settings, house: House) -> list[Any]:

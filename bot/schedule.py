@@ -110,6 +110,8 @@ def _calm(step: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[None]]:
     async def tick() -> None:
         try:
             await step()
+        except asyncio.CancelledError:
+            return  # the service stops; what is due is found by the next to start
         except (Busy, DatabaseFault) as fault:
             _log.warning("tick_failed", step=step.__name__, fault=type(fault).__name__)
         except Exception:

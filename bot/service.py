@@ -11,7 +11,7 @@ from bot.config import ServiceSettings
 from bot.writer import Writer
 from storage import deliveries, kept, people
 from storage.incoming import Answer, Incoming
-from storage.store import Store
+from storage.store import DatabaseFault, Store
 from storage.tables import instant, micros
 from storage.vault import Vault
 
@@ -114,7 +114,12 @@ class House:
             with self._store.read() as connection:
                 return query(connection, *arguments)
 
-        return await asyncio.to_thread(work)
+        try:
+            return await asyncio.to_thread(work)
+        except DatabaseFault as fault:
+            if not fault.connection_invalidated:
+                raise
+            return await asyncio.to_thread(work)  # the session was ended while we were frozen; a new one serves
 
 
 def _lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

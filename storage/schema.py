@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # at run time only an upgrade needs Alembic, and a start with
     from alembic.config import Config
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_LOCK = 0x6B6F756B6F75  # "koukou": one node migrates, the others wait
+_LOCK = 0x6B6F756B6F75  # "koukou": one node prepares, the others wait
 _PATIENCE_SECONDS = 120
 
 
@@ -55,8 +55,7 @@ def require_current(store: Store) -> None:
 def upgrade(store: Store) -> None:
     """Apply what is missing. Nodes starting together wait for each other. Raises SchemaTooNew."""
     with store.begin() as connection:
-        if not store.is_sqlite:
-            _wait_for_turn(connection)
+        wait_for_turn(connection)
         found = version(connection)
         if found is not None and found not in _known():
             raise SchemaTooNew(f"database at {found}, which this version does not know")
@@ -66,12 +65,18 @@ def upgrade(store: Store) -> None:
         connection.execute(text("INSERT INTO id_block (name, next) VALUES ('all', 1000) ON CONFLICT (name) DO NOTHING"))
 
 
-def _wait_for_turn(connection: Connection) -> None:
+def wait_for_turn(connection: Connection) -> None:
+    """Let nodes that start together do what is done once, one after the other; at once on SQLite, which has one.
+
+    Raises TimeoutError when the node whose turn it is does not finish.
+    """
+    if connection.dialect.name == "sqlite":
+        return
     connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     until = time.monotonic() + _PATIENCE_SECONDS
     while not connection.execute(text("SELECT pg_try_advisory_xact_lock(:n)"), {"n": _LOCK}).scalar_one():
         if time.monotonic() > until:
-            raise TimeoutError("another node is migrating this database and does not finish")
+            raise TimeoutError("another node is preparing this database and does not finish")
         time.sleep(0.2)
 
 

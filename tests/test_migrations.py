@@ -138,7 +138,7 @@ def test_a_node_waits_longer_than_a_lock_may_take(postgres_url: str, request: py
     slow, waiting = Store(url), Store(url)
     with ThreadPoolExecutor(1) as pool:
         with slow.begin() as connection:
-            schema._wait_for_turn(connection)
+            schema.wait_for_turn(connection)
             result = pool.submit(schema.upgrade, waiting)
             with pytest.raises(TimeoutError):
                 result.result(timeout=0.9)
