@@ -28,7 +28,7 @@ from storage.draft import Draft
 from storage.group import Elsewhere, Group
 from storage.ids import Ids
 from storage.incoming import Answer, Incoming
-from storage.store import DatabaseFault, Store
+from storage.store import DatabaseFault, Store, passing
 from storage.tables import micros
 from storage.vault import Vault
 
@@ -38,6 +38,7 @@ ANSWER_SECONDS = 4.0  # WeChat cuts the line at 5
 _ELSEWHERE_PAUSE = 0.05
 _IDS_PER_MESSAGE = 12  # people, text, deliveries, events, postings, timers of one message, generously
 _SETTLE_SECONDS = 0.01
+_JOB_TRIES = 6  # at half a second each: longer than PostgreSQL leaves a frozen node its locks
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -58,6 +59,7 @@ class _Entry:
 class _Job:
     work: Callable[[Any], Any]
     future: asyncio.Future[Any]
+    tries: int = 0
 
 
 class Writer:
@@ -298,18 +300,22 @@ class Writer:
         return results
 
     def _work(self, job: _Job) -> None:
+        """Run a job; one that met a lock of a node that is frozen, or our own session ended, comes again later.
+
+        It goes to the end of the queue, so that messages are decided in between.
+        """
         result: Any = None
         fault: BaseException | None = None
-        for _ in range(2):
-            try:
-                with self._store.begin() as connection:
-                    result, fault = job.work(connection), None
-                break
-            except Exception as broken:
-                fault = broken
-                # A node that was frozen for seconds finds its session ended, and its transaction with it: once more.
-                if not (isinstance(broken, DatabaseFault) and broken.connection_invalidated):
-                    break
+        try:
+            with self._store.begin() as connection:
+                result = job.work(connection)
+        except Exception as broken:
+            fault = broken
+            if isinstance(broken, DatabaseFault) and passing(broken) and job.tries < _JOB_TRIES:
+                job.tries += 1
+                with self._wake:
+                    self._jobs.append(job)
+                return
         self.loop.call_soon_threadsafe(_finish, job.future, result, fault)
 
     def _marks(self) -> tuple[list[int], list[int]]:

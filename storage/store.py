@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 DatabaseFault = DBAPIError  # what rooms above catch: a constraint, a lock, a lost connection
@@ -95,6 +95,11 @@ class Store:
         self._reader.dispose()
         if self._lock:
             self._lock.close()
+
+
+def passing(fault: DatabaseFault) -> bool:
+    """Whether the same transaction may well succeed later: a lock, a deadlock, a session that was ended."""
+    return fault.connection_invalidated or isinstance(fault, OperationalError)
 
 
 def transaction_number(connection: Connection) -> int:
