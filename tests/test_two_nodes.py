@@ -66,7 +66,7 @@ async def audited(crowd: Crowd, freezes: int = 0) -> Run:
 
 
 def test_two_nodes_begin_on_an_empty_database_at_once(tmp_path: Path, url: str) -> None:
-    async def scenario() -> None:
+    async def scenario() -> tuple[list[int], int]:
         with Crowd() as crowd:
             nodes = [Node(tmp_path, url, free_port(), crowd) for _ in range(3)]
             nodes[0].upgrade()
@@ -75,11 +75,14 @@ def test_two_nodes_begin_on_an_empty_database_at_once(tmp_path: Path, url: str) 
                     node.start()
                 for node in nodes:
                     await node.ready()
+                return [len(node.started) for node in nodes], nodes[0].koukou("plan", "show")["revision"]
             finally:
                 for node in nodes:
                     node.kill()
 
-    asyncio.run(scenario())
+    starts, revision = asyncio.run(scenario())
+    assert starts == [1, 1, 1]
+    assert revision == 1
 
 
 def test_the_same_message_to_both_nodes_at_once(tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:
