@@ -21,7 +21,6 @@ from storage.deliveries import Claimed, Ended
 from storage.store import machine_now
 from storage.tables import instant, micros
 
-PER_SECOND = 20.0  # where the settings say nothing
 SEND_SECONDS = 40.0  # a request that takes longer is given up, in doubt
 _CLAIM_SECONDS = 15.0  # from claim to begin, which follow at once
 _SENDING_SECONDS = 60.0  # more than SEND_SECONDS and the commit after it
@@ -55,15 +54,10 @@ class Sender:
         channels: Iterable[Channel],
         now: Callable[[], datetime],
         holder: str,
-        per_second: Mapping[str, float] | None = None,
     ) -> None:
-        """`holder` must be unique to this process; `per_second` is by `channel:account`, PER_SECOND where missing.
-
-        Channels whose people fetch are left alone.
-        """
+        """`holder` must be unique to this process. Channels whose people fetch are left alone."""
         self._run, self._now, self._holder = run, now, holder
         self._channels = {f"{channel.name}:{channel.account}": channel for channel in channels if not channel.pulls()}
-        self._per_second = {account: (per_second or {}).get(account, PER_SECOND) for account in self._channels}
         self._flying: dict[asyncio.Task[Outcome], Claimed] = {}
         self._landed: list[tuple[Claimed, Outcome]] = []
         self._claims = 0
@@ -145,7 +139,7 @@ class Sender:
     def _claim(self, connection: Any, free: Mapping[str, int], now: int, lease: str) -> list[Claimed]:
         machine, claimed = machine_now(connection), []
         for account, places in free.items():
-            room = min(places, rates.room(connection, account, self._per_second[account], machine))
+            room = min(places, rates.room(connection, account, self._channels[account].per_second, machine))
             if room > 0:
                 claimed += deliveries.claim(connection, account, now, machine, lease, room, _CLAIM_SECONDS)
         return claimed
@@ -157,7 +151,7 @@ class Sender:
         begun: set[int] = set()
         for account, ids in sorted(by_account.items()):
             machine = machine_now(connection)
-            granted = rates.take(connection, account, self._per_second[account], len(ids), machine)
+            granted = rates.take(connection, account, self._channels[account].per_second, len(ids), machine)
             begun |= deliveries.begin_sending(connection, ids[:granted], lease, machine, at, _SENDING_SECONDS)
             deliveries.unclaim(connection, ids[granted:], lease)
         return begun

@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.config import ServiceSettings
 from bot.writer import Writer
+from campaigns import menu
 from storage import deliveries, kept, people
 from storage.incoming import Answer, Incoming
 from storage.store import DatabaseFault, Store
@@ -45,7 +46,19 @@ class House:
 
     async def hear(self, incoming: Incoming) -> Answer:
         """Decide and commit one message."""
-        return await self._writer.hear(incoming)
+        answer = await self._writer.hear(incoming)
+        if answer.deliveries and not incoming.passive:
+            self.on_release()
+        return answer
+
+    def commands(self) -> dict[str, list[tuple[str, str]]]:
+        """What a list of commands shows, by language."""
+        library = self._writer.library
+        typed = {command: library.choice("en", command).say.lower() for command in menu.LISTED}
+        return {
+            language: [(typed[command], library.choice(language, command).label) for command in menu.LISTED]
+            for language in library.plan.languages
+        }
 
     async def picture(self, name: str) -> tuple[bytes, str] | None:
         """Bytes and media type of a picture of the applied plan."""

@@ -19,7 +19,7 @@ def answer(turn: Turn, command: str) -> None:
     if command in turn.plan.languages:
         turn.choose_language(command)
         turn.note("language", language=command)
-        turn.say("language.done", "menu")
+        turn.say("language.done", "menu", in_place=True)
     elif command == "language":
         turn.say(
             "language.ask",

@@ -11,6 +11,11 @@ WORDS = {
     "menu": ("菜单", "主菜单", "menu", "首页"),
     "help": ("帮助", "help", "?", "怎么用"),
 }
+# What a platform's own list of commands shows, in this order.
+LISTED = (
+    *("checkin", "points", "poster", "invites", "draw", "redeem", "apply", "quiz"),
+    *("human", "help", "language", "leave", "return"),
+)
 FIRST = ("checkin", "points", "apply", "poster", "human", "help")
 
 

@@ -106,14 +106,22 @@ class Turn:
         /,
         *choices: str | Choice,
         picture: Picture | None = None,
+        in_place: bool = False,
         **fields: Any,
     ) -> None:
-        """Answer with a phrase, and the words or choices that are sensible next."""
-        self.say_text(self.phrase(key, **fields), *choices, picture=picture)
+        """Answer with a phrase, and the words or choices that are sensible next (see `say_text`)."""
+        self.say_text(self.phrase(key, **fields), *choices, picture=picture, in_place=in_place)
 
-    def say_text(self, text: str, /, *choices: str | Choice, picture: Picture | None = None) -> None:
-        """Answer with a text that is not a phrase (a FAQ answer, a list)."""
-        self.messages.append(Message(text, picture, tuple(self._choice(choice) for choice in choices)))
+    def say_text(
+        self, text: str, /, *choices: str | Choice, picture: Picture | None = None, in_place: bool = False
+    ) -> None:
+        """Answer with a text that is not a phrase (a FAQ answer, a list).
+
+        `in_place` lets it take the place of the message whose button was tapped, where that reads better.
+        """
+        # `data["message"]`: the platform's id of our message whose button was tapped, given by channels that can edit.
+        edits = str(self._draft.incoming.data.get("message", "")) if in_place else ""
+        self.messages.append(Message(text, picture, tuple(self._choice(choice) for choice in choices), edits))
 
     def _choice(self, choice: str | Choice) -> Choice:
         """A command's name becomes its label in the person's language; tapping it says that label's word."""

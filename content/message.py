@@ -33,11 +33,16 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One thing said: `text` in the person's language, an optional picture, and choices in the order shown."""
+    """One thing said: `text` in the person's language, an optional picture, and choices in the order shown.
+
+    `edits` is the platform's id of an earlier message of ours that this one takes the place of, where a channel can do
+    that; elsewhere it is said anew.
+    """
 
     text: str
     picture: Picture | None = None
     choices: tuple[Choice, ...] = ()
+    edits: str = ""
 
     def tree(self) -> dict[str, Any]:
         """The message as the plain tree that storage keeps (see `storage/trees.py`); empty parts are left out."""
@@ -48,6 +53,8 @@ class Message:
             tree["choices"] = [
                 {"label": c.label, "url": c.url} if c.url else {"label": c.label, "say": c.say} for c in self.choices
             ]
+        if self.edits:
+            tree["edits"] = self.edits
         return tree
 
     @classmethod
@@ -58,4 +65,5 @@ class Message:
             text=tree["text"],
             picture=Picture(picture["name"], picture["alt"]) if picture else None,
             choices=tuple(Choice(c["label"], c.get("say", ""), c.get("url", "")) for c in tree.get("choices", ())),
+            edits=tree.get("edits", ""),
         )

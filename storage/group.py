@@ -177,7 +177,7 @@ class Group:
         heard = None if inner or draft.forget else incoming.text or None
         self._add("text", (draft.text_id, speaker.id, speaker.identity, draft.at, incoming.kind, heard, said))
         self._add("inbox_key", (incoming.key, draft.text_id, self._machine_now))
-        deliveries = self._deliver(draft, len(messages), passive=not inner)
+        deliveries = self._deliver(draft, len(messages), passive=incoming.passive and not inner)
         event = self._keep_events(draft)
         self._posted += [(posting, draft.at, event) for posting in self.book.postings[draft.mark[1] :]]
         for name, value in draft.memory.items():

@@ -16,7 +16,8 @@ class Incoming:
     `sender` is the person's id on that channel account. `at` is the instant we received it (aware UTC) and is what
     counts for every rule. `kind` is one of KINDS; `text` holds words (typed, tapped or transcribed); `data` holds what
     else the platform said, as plain JSON (`scene`, `media`, `url`, `latitude`…). `language` is a hint, `zh` or `en`,
-    used only when the person is new.
+    used only when the person is new. `passive` says that the answer leaves with the response to this very request;
+    otherwise it is queued for the sender at once.
     """
 
     channel: str
@@ -28,6 +29,7 @@ class Incoming:
     text: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     language: str = ""
+    passive: bool = True
 
 
 KINDS = frozenset(

@@ -17,7 +17,7 @@ _NAME_MAX: Final = 256
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 _Shape = tuple[frozenset[str], frozenset[str]]  # what is needed, and what is allowed
-_MESSAGE: Final[_Shape] = (frozenset({"text"}), frozenset({"text", "picture", "choices"}))
+_MESSAGE: Final[_Shape] = (frozenset({"text"}), frozenset({"text", "picture", "choices", "edits"}))
 _PICTURE: Final[_Shape] = (frozenset({"name", "alt"}),) * 2
 _SAYING: Final[_Shape] = (frozenset({"label", "say"}),) * 2
 _OPENING: Final[_Shape] = (frozenset({"label", "url"}),) * 2
@@ -38,6 +38,8 @@ def check_message(tree: object) -> None:
         if not _text(picture["name"], "message.picture.name", _NAME_MAX):
             raise ValueError("message.picture.name: empty")
         _text(picture["alt"], "message.picture.alt", TEXT_MAX)
+    if "edits" in message and not _text(message["edits"], "message.edits", _NAME_MAX):
+        raise ValueError("message.edits: empty")
     if "choices" in message:
         choices = message["choices"]
         if type(choices) is not list or not 0 < len(choices) <= CHOICES_MAX:

@@ -121,6 +121,7 @@ class Recorder:
 
     name = "wechat"
     account = "main"
+    per_second = 1000.0
 
     def __init__(self, log: list[tuple[float, Parcel]] | None = None, seconds: float = 0.0) -> None:
         self.log = [] if log is None else log
@@ -139,6 +140,8 @@ class Recorder:
     def routes(self) -> list[BaseRoute]:
         return []
 
+    async def link(self, scene: str) -> None: ...
+
     def pulls(self) -> bool:
         return self.fetching
 
@@ -149,7 +152,9 @@ class Recorder:
 
 def sender(store: Store, *channels: Recorder, per_second: float = 1000) -> tuple[Sender, WritingThread]:
     run = WritingThread(store)
-    return Sender(run, channels, lambda: START, f"node{next(_names)}", {MAIN: per_second}), run
+    for channel in channels:
+        channel.per_second = per_second
+    return Sender(run, channels, lambda: START, f"node{next(_names)}"), run
 
 
 async def drain(sender: Sender, seconds: float = 5) -> None:

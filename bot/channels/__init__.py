@@ -45,7 +45,11 @@ class Service(Protocol):
         ...
 
     async def picture(self, name: str) -> tuple[bytes, str] | None:
-        """Bytes and media type of a picture of the applied plan, or None."""
+        """Bytes and media type of a picture of the applied plan or of one drawn for a person, or None."""
+        ...
+
+    def commands(self) -> dict[str, list[tuple[str, str]]]:
+        """By language of the applied plan, what a list of commands shows: (word as in `checkin`, label), in order."""
         ...
 
     async def waiting(self, account: str, address: str, after: int, seconds: float) -> list[tuple[int, dict[str, Any]]]:
@@ -103,11 +107,24 @@ class Outcome:
     wait: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An address by which somebody new arrives here with a scene; `until` is when it stops working, None for never."""
+
+    url: str
+    until: datetime | None = None
+
+
 class Channel(Protocol):
-    """One account on one platform."""
+    """One account on one platform.
+
+    `per_second` is how many requests may begin in any second on all nodes together, where the platform or the settings
+    say so; `send` is the only thing it limits.
+    """
 
     name: str
     account: str
+    per_second: float
 
     def routes(self) -> list[BaseRoute]:
         """The HTTP routes on which the platform reaches us."""
@@ -115,6 +132,13 @@ class Channel(Protocol):
 
     async def send(self, parcel: Parcel) -> Outcome:
         """Send one message actively; never raises for what a platform can do."""
+        ...
+
+    async def link(self, scene: str) -> Link | None:
+        """The address to share, or to draw as a QR code, that brings people here with `data["scene"]` set to `scene`.
+
+        `r_CODE` is a referrer's, `p_CODE` a placement's. None when this account cannot give one now.
+        """
         ...
 
     def pulls(self) -> bool:

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from bot.channels import Busy, Outcome, Parcel, Service
+from bot.channels import Busy, Link, Outcome, Parcel, Service
 from bot.settings import WebSettings
 from bot.site.edge import Buckets, caller_network, from_our_page, language_asked
 from storage.incoming import Answer, Incoming
@@ -93,6 +93,7 @@ class WebChat:
     """One chat on our own pages, under `/chat` (account `main`) or `/chat/<account>`."""
 
     name = "web"
+    per_second = 0.0  # nothing is sent
 
     def __init__(self, account: str, settings: WebSettings, service: WebService) -> None:
         self.account = account
@@ -113,6 +114,11 @@ class WebChat:
             Route(f"{self.path}/waiting", self._guarded(self._waiting), methods=["GET"]),
             Route(f"{self.path}/history", self._guarded(self._history), methods=["GET"]),
         ]
+
+    async def link(self, scene: str) -> Link | None:
+        """`/r/CODE` for a referrer's scene, `/p/CODE` for a placement's: pages that lead to every channel."""
+        kind, _, code = scene.partition("_")
+        return Link(f"{self._service.public_url}/{kind}/{code}")
 
     async def send(self, parcel: Parcel) -> Outcome:
         """Never asked for: people fetch what waits for them."""

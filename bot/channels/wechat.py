@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from starlette.routing import BaseRoute, Route
 
-from bot.channels import Channel, Outcome, Parcel, Service
+from bot.channels import Channel, Link, Outcome, Parcel, Service
 from bot.settings import WeChatAccount
 from bot.wechat.api import Api, load_libraries
 from bot.wechat.capabilities import CUSTOMER_SERVICE, MEDIA, Capabilities
@@ -45,6 +45,7 @@ class WeChat:
     """One official account. `api` and `abilities` serve the menu and followers commands."""
 
     name = "wechat"
+    per_second = 20.0  # the platform names no rate for customer service; its 45009 and 45011 slow us further
 
     def __init__(self, account: str, settings: WeChatAccount, service: Service) -> None:
         self.account = account
@@ -67,6 +68,10 @@ class WeChat:
         """`/wechat` for the account `main`, `/wechat/<account>` for others."""
         path = "/wechat" if self.account == "main" else f"/wechat/{self.account}"
         return [Route(path, self._door)]
+
+    async def link(self, scene: str) -> Link | None:
+        """Not yet: scene QR codes come with the posters."""
+        return None
 
     def pulls(self) -> bool:
         """WeChat pushes; nobody fetches."""
