@@ -7,12 +7,12 @@ than most of them. Values are passed as stored (whole numbers, texts, booleans),
 
 from __future__ import annotations
 
-import json
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Integer, LargeBinary, SmallInteger, Table, Text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Boolean, TypeDecorator
@@ -47,11 +47,13 @@ def select(connection: Connection, sql: str, values: Iterable[Any], *more: Any) 
     if not listed:
         return []
     if connection.dialect.name == "sqlite":
-        sql = sql.replace("{set}", "(SELECT value FROM json_each(?))")
-        return _execute(connection, sql, (json.dumps(listed), *more))
-    cast = "bigint[]" if isinstance(listed[0], int) else "text[]"
-    sql = sql.replace("?", "%s").replace("{set}", f"(SELECT unnest(%s::{cast}))")
-    return _execute(connection, sql, (listed, *more))
+        return _execute(connection, _listed(sql), (orjson.dumps(listed).decode(), *more))
+    return _execute(connection, _unnested(sql, isinstance(listed[0], int)), (listed, *more))
+
+
+def select_all(connection: Connection, sql: str, *values: Any) -> list[Any]:
+    """Rows of `sql`, where `?` stands for each of `values`."""
+    return _execute(connection, sql if connection.dialect.name == "sqlite" else sql.replace("?", "%s"), values)
 
 
 def _run(connection: Connection, sql: str, rows: Rows) -> None:
@@ -71,8 +73,8 @@ def _execute(connection: Connection, sql: str, values: Sequence[Any], *, each: b
         (cursor.executemany if each else cursor.execute)(sql, values)
         if not cursor.description:
             return []
-        row = _row(tuple(column[0] for column in cursor.description))
-        return [row(found) for found in cursor.fetchall()]
+        row = _ROWS.get(sql) or _row(sql, cursor.description)
+        return list(map(row, cursor.fetchall()))
     except dialect.loaded_dbapi.Error as fault:
         lost = dialect.is_disconnect(fault, driver.dbapi_connection, cursor)
         if lost:
@@ -83,10 +85,25 @@ def _execute(connection: Connection, sql: str, values: Sequence[Any], *, each: b
         cursor.close()
 
 
-@cache
-def _row(names: tuple[str, ...]) -> Callable[[Iterable[Any]], Any]:
+_ROWS: dict[str, Callable[[Iterable[Any]], Any]] = {}  # by statement; there are as many as the code has
+
+
+def _row(sql: str, description: Sequence[Any]) -> Callable[[Iterable[Any]], Any]:
+    names = [column[0] for column in description]
     make: Callable[[Iterable[Any]], Any] = namedtuple("Row", names, rename=True)._make  # type: ignore[attr-defined]
+    _ROWS[sql] = make
     return make
+
+
+@cache
+def _listed(sql: str) -> str:
+    return sql.replace("{set}", "(SELECT value FROM json_each(?))")
+
+
+@cache
+def _unnested(sql: str, numbers: bool) -> str:
+    cast = "bigint[]" if numbers else "text[]"
+    return sql.replace("?", "%s").replace("{set}", f"(SELECT unnest(%s::{cast}))")
 
 
 @cache

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from storage.incoming import Incoming
 
 INNER = frozenset({"timer", "internal"})  # kinds whose `sender` is a subscriber's id, not an address
 
 
-# Made once: json.dumps with any option makes a new encoder at every call, which costs more than the encoding.
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-
-
 def dumps(value: Any) -> str:
     """JSON as stored: compact, Chinese left readable."""
-    return _ENCODER.encode(value)
+    return orjson.dumps(value).decode()
 
 
 @dataclass(slots=True)
@@ -64,7 +61,8 @@ class Draft:
         if name in self.memory:
             return dict(self.memory[name])
         raw = self.speaker.memory.get(name)
-        return json.loads(raw) if raw else {}
+        found: dict[str, Any] = orjson.loads(raw) if raw else {}
+        return found
 
     def value(self, attribute: str) -> Any:
         """An attribute of the speaker as this message sees it."""

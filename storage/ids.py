@@ -6,8 +6,9 @@ Ids are unique over all tables and grow within one writer; gaps mean nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 BLOCK = 1000
 
@@ -16,8 +17,9 @@ class Ids:
     """`next()` gives the next id. A block is taken in a transaction of its own, so a rolled-back group cannot
     give its ids to anybody else. Not thread-safe: one writer owns it."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, begin: Callable[[], AbstractContextManager[Connection]]) -> None:
+        """`begin` is `Store.begin`."""
+        self._begin = begin
         self._next = self._end = 0
 
     def reserve(self, count: int) -> Callable[[], int]:
@@ -26,7 +28,7 @@ class Ids:
         Called before a group's transaction begins: SQLite cannot take a block while another transaction writes.
         """
         if self._end - self._next < count:
-            with self._engine.begin() as connection:
+            with self._begin() as connection:
                 self._next = take(connection, max(BLOCK, count))
             self._end = self._next + max(BLOCK, count)
         return self.next

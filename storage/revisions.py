@@ -74,8 +74,8 @@ def store_revision(
 def current(connection: Connection, campaign: str) -> int | None:
     """The number in force; None when nothing was applied."""
     # Asked by every group: on the driver's own cursor it costs a fifth of a statement that SQLAlchemy compiles.
-    found = bulk.select(connection, "SELECT MAX(number) FROM revision WHERE campaign IN {set}", [campaign])
-    return None if found[0][0] is None else int(found[0][0])
+    number = bulk.select_all(connection, "SELECT MAX(number) FROM revision WHERE campaign = ?", campaign)[0][0]
+    return None if number is None else int(number)
 
 
 def campaigns(connection: Connection) -> list[str]:

@@ -6,9 +6,9 @@ add something before it. Nothing waits for the sealer.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, text
 
 from storage import bulk, tables
@@ -26,7 +26,7 @@ _COLUMNS = {"event": EVENT, "posting": POSTING}
 
 def payload(source: str, row: Any) -> bytes:
     """A row's canonical bytes: its table's name and every column in order, as JSON, so that no two rows share them."""
-    return json.dumps((source, *row), ensure_ascii=False, separators=(",", ":"), default=repr).encode()
+    return orjson.dumps((source, *row), default=repr)
 
 
 class Sealer:
@@ -101,15 +101,8 @@ def read(connection: Connection, after: int, limit: int) -> list[dict[str, Any]]
 def _after(
     connection: Connection, source: str, columns: tuple[str, ...], tx: int, number: int, horizon: int, limit: int
 ) -> list[Any]:
-    return list(
-        connection.execute(
-            text(
-                f"SELECT {', '.join(columns)} FROM {source} WHERE (tx, id) > (:tx, :id) AND tx < :horizon "
-                "ORDER BY tx, id LIMIT :n"
-            ),
-            {"tx": tx, "id": number, "horizon": horizon, "n": limit},
-        )
-    )
+    sql = f"SELECT {', '.join(columns)} FROM {source} WHERE (tx, id) > (?, ?) AND tx < ? ORDER BY tx, id LIMIT ?"
+    return bulk.select_all(connection, sql, tx, number, horizon, limit)
 
 
 def _full(found: list[Any], source: str, limit: int) -> bool:

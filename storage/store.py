@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,14 +64,24 @@ class Store:
         if writer:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = _take_lock(path.with_name(path.name + ".lock"))
+        self._writing = _Writing()
         self.engine = _sqlite(self.url, read_only=not writer)
         self._reader = _sqlite(self.url, read_only=True)
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A writing transaction: committed at the end, rolled back on any error."""
-        with self.engine.begin() as connection:
-            yield connection
+        transaction = self.transaction()
+        try:
+            yield transaction.connection
+        except BaseException:
+            transaction.rollback()
+            raise
+        transaction.commit()
+
+    def transaction(self) -> Transaction:
+        """A writing transaction that the caller ends by `commit` or `rollback`, in any thread."""
+        return Transaction(self.engine, self._writing if self.is_sqlite else None)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -91,10 +102,75 @@ class Store:
 
     def close(self) -> None:
         """Release connections and the lock file."""
+        if self.is_sqlite:
+            self._writing.close()
         self.engine.dispose()
         self._reader.dispose()
         if self._lock:
             self._lock.close()
+
+
+class Transaction:
+    """One writing transaction, begun. On SQLite all share one connection, which is kept and never pooled back: taking
+    it from the pool and returning it costs ten times as much as BEGIN and COMMIT together."""
+
+    def __init__(self, engine: Engine, writing: _Writing | None) -> None:
+        self._writing = writing
+        if writing is None:
+            self.connection = engine.connect()
+            self.connection.begin()
+        else:
+            self.connection = writing.take(engine)
+
+    def commit(self) -> None:
+        """Make it durable. Raises DatabaseFault, and then it is rolled back."""
+        try:
+            self.connection.commit()
+        except BaseException:
+            self.rollback()
+            raise
+        self._end()
+
+    def rollback(self) -> None:
+        """Undo all of it."""
+        try:
+            self.connection.rollback()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        if self._writing is None:
+            self.connection.close()
+        else:
+            self._writing.give_back()
+
+
+class _Writing:
+    """The one writing connection of a SQLite file; whoever comes second waits."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._connection: Connection | None = None
+
+    def take(self, engine: Engine) -> Connection:
+        self._turn.acquire()
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = engine.connect()
+            self._connection.begin()
+            return self._connection
+        except BaseException:
+            self._turn.release()
+            raise
+
+    def give_back(self) -> None:
+        self._turn.release()
+
+    def close(self) -> None:
+        with self._turn:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
 
 def passing(fault: DatabaseFault) -> bool:
@@ -154,7 +230,6 @@ def _sqlite(url: URL, *, read_only: bool) -> Engine:
         if not read_only:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA wal_autocheckpoint=10000")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA cache_size=-65536")
         return connection

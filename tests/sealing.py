@@ -28,7 +28,7 @@ class PatientSealer(Sealer):
 def _wait(store: Store) -> None:
     until = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < until:
-        with store.engine.connect() as connection:
+        with store.read() as connection:
             if not connection.execute(text(_OTHERS)).scalar_one():
                 return
         time.sleep(0.05)

@@ -81,7 +81,7 @@ class Machine(RuleBasedStateMachine):
             for table in _EMPTIED:
                 connection.exec_driver_sql(f"DELETE FROM {table}")
         self.model = Model()
-        self.ids = Ids(self.store.engine)
+        self.ids = Ids(self.store.begin)
         self.now = START
         self.group([], stock=True)
 

@@ -25,7 +25,7 @@ MAY_IMPORT = {
 HOMES = {
     **dict.fromkeys(("telegram", "wechatpy", "starlette", "uvicorn", "fastapi", "apscheduler", "asyncio"), "bot"),
     **dict.fromkeys(("httpx", "requests", "aiohttp", "typer", "structlog", "prometheus_client", "jinja2"), "bot"),
-    **dict.fromkeys(("sqlmodel", "sqlalchemy", "alembic", "psycopg", "pysqlite3", "sqlite3"), "storage"),
+    **dict.fromkeys(("sqlmodel", "sqlalchemy", "alembic", "psycopg", "pysqlite3", "sqlite3", "orjson"), "storage"),
     **dict.fromkeys(("qrcode", "PIL", "tree_sitter", "tree_sitter_toml"), "content"),
 }
 SECRET = re.compile(r"(^|_)(token|secret|signature|sign|password|mac|hmac)(_|$)")

@@ -70,17 +70,18 @@ def proved(store: Store, against: str | None = None) -> Report:
 
 def after(store: Store, *statements: str, against: str | None = None) -> list[str]:
     """The problems found after these statements, which are rolled back."""
-    with store.engine.connect() as connection:
-        transaction = connection.begin()
+    transaction = store.transaction()
+    connection = transaction.connection
+    try:
         for statement in _without_checks(store.is_sqlite):
             connection.exec_driver_sql(statement)
         for statement in statements:
             assert connection.exec_driver_sql(statement).rowcount != 0, statement
-        problems = check(connection, VAULT, against).problems
-        transaction.rollback()
+        return check(connection, VAULT, against).problems
+    finally:
         if store.is_sqlite:
             connection.exec_driver_sql("PRAGMA ignore_check_constraints = OFF")
-    return problems
+        transaction.rollback()
 
 
 def _without_checks(sqlite: bool) -> list[str]:

@@ -64,7 +64,7 @@ def test_migrations_leave_nothing_to_autogenerate(store: Store) -> None:
 
 
 def test_migrations_make_what_the_models_say_with_checks_and_options(store: Store) -> None:
-    with store.engine.begin() as connection:
+    with store.begin() as connection:
         tables.metadata.create_all(connection)
         wanted = shape(connection)
         tables.metadata.drop_all(connection)
@@ -77,9 +77,9 @@ def test_migrations_make_what_the_models_say_with_checks_and_options(store: Stor
 
 def test_upgrade_again_changes_nothing_and_gives_no_id_twice(store: Store) -> None:
     schema.upgrade(store)
-    first = Ids(store.engine).reserve(1)()
+    first = Ids(store.begin).reserve(1)()
     schema.upgrade(store)
-    second = Ids(store.engine).reserve(1)()
+    second = Ids(store.begin).reserve(1)()
     assert (first, second) == (1000, 2000)
     with store.read() as connection:
         assert schema.version(connection) == schema.head()
@@ -87,7 +87,7 @@ def test_upgrade_again_changes_nothing_and_gives_no_id_twice(store: Store) -> No
 
 
 def test_an_upgrade_that_fails_leaves_the_database_as_it_was(store: Store) -> None:
-    with store.engine.begin() as connection:
+    with store.begin() as connection:
         connection.execute(text("CREATE TABLE seal (other INTEGER)"))
     with pytest.raises(Exception, match="seal"):
         schema.upgrade(store)
@@ -106,7 +106,7 @@ def test_an_empty_database_is_refused_until_it_is_upgraded(store: Store) -> None
 
 def test_a_newer_schema_is_neither_served_nor_touched(store: Store) -> None:
     schema.upgrade(store)
-    with store.engine.begin() as connection:
+    with store.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999_of_tomorrow'"))
     for refused in (schema.require_current, schema.upgrade):
         with pytest.raises(schema.SchemaTooNew, match="9999_of_tomorrow"):

@@ -145,11 +145,14 @@ def test_of_many_at_once_one_applies_and_the_others_hear_of_it(store: Store) -> 
 @given(st.lists(st.dictionaries(PATHS, st.binary(max_size=64), min_size=1), max_size=5))
 def test_what_was_stored_comes_back(store: Store, versions: list[dict[str, bytes]]) -> None:
     """Any files, any number of revisions, in one transaction that is rolled back."""
-    with store.engine.connect() as connection, connection.begin() as transaction:
+    transaction = store.transaction()
+    connection = transaction.connection
+    try:
         number, kept = None, {}
         for files in versions:
             number = store_revision(connection, "c", files, NOW, "x", number).number
             kept[number] = files
         assert {number: revisions.files(connection, "c", number) for number in kept} == kept
         assert revisions.current(connection, "c") == number
+    finally:
         transaction.rollback()
