@@ -22,7 +22,7 @@ from storage.store import DatabaseFault, machine_now
 
 SLOT_STALE_SECONDS = 30.0
 TIMERS_AT_ONCE = 200
-SEALED_AT_ONCE = 500
+SEALED_AT_ONCE = 250
 _DAILY_LOOK_SECONDS = 600
 _log = structlog.get_logger(__name__)
 

@@ -1,6 +1,6 @@
 """Takes whatever waits at a moment as one group, decides it in memory, and commits it with one flush.
 
-Promises: one effect and one answer per key, answers only after the commit, a bad message harms nobody else. One thread
+Promises: one effect and one answer per key, answers only after the commit, a bad message harms nobody else. One task
 owns all writing; it knows no channel and no rule.
 """
 
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ from storage.draft import Draft
 from storage.group import Elsewhere, Group
 from storage.ids import Ids
 from storage.incoming import Answer, Incoming
-from storage.store import DatabaseFault, Store, passing
+from storage.store import DatabaseFault, Store, Transaction, passing
 from storage.tables import micros
 from storage.vault import Vault
 
@@ -38,8 +39,11 @@ ANSWER_SECONDS = 4.0  # WeChat cuts the line at 5
 _ELSEWHERE_PAUSE = 0.05
 _IDS_PER_MESSAGE = 12  # people, text, deliveries, events, postings, timers of one message, generously
 _SETTLE_SECONDS = 0.01
+_MARK_PAUSE = 0.2
+_PLAN_TRIES = 3
 _JOB_TRIES = 6  # at half a second each: longer than PostgreSQL leaves a frozen node its locks
 
+Results = list[tuple[str, Answer | Exception]]
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
@@ -62,8 +66,27 @@ class _Job:
     tries: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """Passive deliveries whose state is known now."""
+
+    settled: list[int]
+    released: list[int]
+
+    def write(self, connection: Any, at: int) -> None:
+        if self.settled:
+            deliveries.settle(connection, self.settled, at)
+        if self.released:
+            deliveries.release(connection, self.released)
+
+
 class Writer:
-    """One per process. `hear` and `run` belong to the event loop; everything else happens in the writer's thread."""
+    """One per process; its methods belong to the event loop.
+
+    What waits for a disk or a network happens in one thread of the writer's own. On SQLite that is the commit alone:
+    its statements are calls within the process, and two threads that take turns at the interpreter for each of them
+    cost half as much again as the statements themselves. On PostgreSQL it is the whole transaction.
+    """
 
     def __init__(
         self,
@@ -77,19 +100,19 @@ class Writer:
         self._store, self._vault, self.slot = store, vault, slot
         self._read_library, self._now, self._dice = read_library, now, dice
         self.library = read_library()
-        self._ids = Ids(store.engine)
+        self._ids = Ids(store.begin)
         self._entries: deque[_Entry] = deque()
         self._jobs: deque[_Job] = deque()
         self._settled: list[int] = []
         self._released: list[int] = []
         self._tried: list[str] = []
-        self._wake = threading.Condition()
+        self._woken = asyncio.Event()
         self._closing = False
         self.heard = self.groups = self.reruns = 0
         self.loop = asyncio.get_running_loop()
         self._open: dict[str, list[_Entry]] = {}
-        self._thread = threading.Thread(target=self._write, name="writer", daemon=True)
-        self._thread.start()
+        self._thread = ThreadPoolExecutor(1, "writer")
+        self._writing = self.loop.create_task(self._write())
         self._watch = self.loop.create_task(self._give_up_late())
 
     # ---- on the event loop
@@ -117,9 +140,8 @@ class Writer:
             waiting.append(entry)  # the same message twice at once: one decision, one answer
             return entry.future
         self._open[incoming.key] = [entry]
-        with self._wake:
-            self._entries.append(entry)
-            self._wake.notify()
+        self._entries.append(entry)
+        self._woken.set()
         return entry.future
 
     async def run(self, work: Callable[[Any], T]) -> T:
@@ -127,24 +149,20 @@ class Writer:
         if self._closing:
             raise Busy("closing")
         job = _Job(work, self.loop.create_future())
-        with self._wake:
-            self._jobs.append(job)
-            self._wake.notify()
+        self._jobs.append(job)
+        self._woken.set()
         result: T = await job.future
         return result
 
     def settled(self, ids: Sequence[int]) -> None:
         """Passive deliveries that were written to the socket: marked with the next group, or soon."""
-        with self._wake:
-            if not self._settled:  # else the thread knows already that something is to be marked
-                self._wake.notify()
-            self._settled.extend(ids)
+        self._settled.extend(ids)
+        self._woken.set()
 
     def release(self, ids: Sequence[int]) -> None:
         """Passive deliveries that the sender is to take."""
-        with self._wake:
-            self._released.extend(ids)
-            self._wake.notify()
+        self._released.extend(ids)
+        self._woken.set()
 
     @property
     def waiting(self) -> int:
@@ -152,12 +170,11 @@ class Writer:
         return len(self._entries)
 
     async def close(self) -> None:
-        """Take nothing new, finish what waits, and stop the thread."""
+        """Take nothing new, finish what waits, and stop."""
         self._closing = True
-        with self._wake:
-            self._wake.notify()
-        await asyncio.to_thread(self._thread.join)
-        await asyncio.sleep(0)
+        self._woken.set()
+        await self._writing
+        self._thread.shutdown()
         self._watch.cancel()
 
     async def _give_up_late(self) -> None:
@@ -180,59 +197,180 @@ class Writer:
                 else:
                     entry.future.set_result(result)
 
-    # ---- in the writer's thread
+    # ---- the writing task
 
-    def _write(self) -> None:
+    async def _write(self) -> None:
         while True:
-            entries, job = self._take()
-            if entries:
-                self._decide_all(entries)
-            if job:
-                self._work(job)
-            if not entries and not job:
-                self._mark_deliveries()
+            await self._something_to_do()
+            if self._entries:
+                await self._decide_all(self._take())
+            if self._jobs:
+                await self._work(self._jobs.popleft())
+            if not self._entries and not self._jobs:
+                await self._mark_deliveries()
                 if self._closing and not self._entries and not self._jobs:
                     return
 
-    def _take(self) -> tuple[list[_Entry], _Job | None]:
-        with self._wake:
-            while not (self._entries or self._jobs or self._closing):
-                marking = bool(self._settled or self._released)
-                if not self._wake.wait(_SETTLE_SECONDS if marking else None) and marking:
-                    return [], None
-            entries: list[_Entry] = []
-            while self._entries and len(entries) < GROUP_MAX:
-                alone = self._entries[0].incoming.kind == "unfollow"  # it erases what others of its group would write
-                if alone and entries:
-                    break
-                entries.append(self._entries.popleft())
-                if alone:
-                    break
-            return entries, self._jobs.popleft() if self._jobs else None
+    async def _something_to_do(self) -> None:
+        """Wait for a message or a job; marks alone wait a moment for a group that could take them along."""
+        while not (self._entries or self._jobs or self._closing):
+            self._woken.clear()
+            if not self._settled and not self._released:
+                await self._woken.wait()
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), _SETTLE_SECONDS)
+            if not self._entries:
+                return
 
-    def _decide_all(self, entries: Sequence[_Entry]) -> None:
-        incomings = [entry.incoming for entry in entries]
-        results: list[tuple[str, Answer | Exception]]
+    def _take(self) -> list[Incoming]:
+        """The next group. Who leaves is alone in theirs: leaving erases what others of the group would write."""
+        group: list[Incoming] = []
+        while self._entries and len(group) < GROUP_MAX:
+            alone = self._entries[0].incoming.kind == "unfollow"
+            if alone and group:
+                break
+            group.append(self._entries.popleft().incoming)
+            if alone:
+                break
+        return group
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await self.loop.run_in_executor(self._thread, work, *arguments)
+
+    async def _decide_all(self, incomings: Sequence[Incoming]) -> None:
+        results: Results
         try:
-            results = self._commit(incomings)
+            results = await self._commit(incomings)
         except DatabaseFault as fault:
             if len(incomings) > 1:
                 _log.warning("group_rerun", messages=len(incomings), fault=type(fault.orig).__name__)
             self.reruns += 1
-            results = [result for incoming in incomings for result in self._alone(incoming)]
+            results = await self._in_thread(self._one_by_one, incomings)
         except Exception as broken:
             _log.exception("group_failed", messages=len(incomings))
             results = [(incoming.key, Busy(str(broken))) for incoming in incomings]
         self.groups += 1
         self.heard += len(results)
-        self.loop.call_soon_threadsafe(self._deliver, results)
+        self._deliver(results)
 
-    def _alone(self, incoming: Incoming) -> list[tuple[str, Answer | Exception]]:
+    async def _commit(self, incomings: Sequence[Incoming]) -> Results:
+        """Decide and commit one group."""
+        for _ in range(_PLAN_TRIES):
+            marks = self._marks()
+            try:
+                if not self._store.is_sqlite:
+                    return await self._in_thread(self._one_transaction, incomings, {}, marks)
+                transaction, results = self._decided(incomings, {}, marks)
+                await self._in_thread(transaction.commit)
+                return results
+            except StalePlan:
+                self._take_back(marks)
+                self.library = await self._in_thread(self._read_library)
+            except BaseException:
+                self._take_back(marks)
+                raise
+        raise StalePlan("the plan changes faster than it can be read")
+
+    def _decided(
+        self, incomings: Sequence[Incoming], known: dict[str, ledger.Posting], marks: _Marks
+    ) -> tuple[Transaction, Results]:
+        """A group decided and written, all but its commit. Raises StalePlan, DatabaseFault."""
+        library, plan = self.library, self.library.plan
+        new_id = self._ids.reserve(_IDS_PER_MESSAGE * len(incomings) + 8)
+        transaction = self._store.transaction()
+        try:
+            if revisions.current(transaction.connection, plan.id) != library.revision:
+                raise StalePlan(plan.id)
+            group = Group(transaction.connection, new_id, self._vault)
+            group.known_postings = known
+            results = self._decide(group, incomings, library)
+            self._tried = [posting.key for posting in group.book.postings]
+            group.flush()
+            marks.write(transaction.connection, micros(self._now()))
+        except BaseException:
+            transaction.rollback()
+            raise
+        return transaction, results
+
+    def _decide(self, group: Group, incomings: Sequence[Incoming], library: Library) -> Results:
+        stored = group.load(incomings)
+        if len(stored) < len(incomings):
+            group.lock(points.issue_accounts(library.plan, self.slot))
+            points.stock_up(group, library.plan, self.slot, library.revision, micros(incomings[-1].at))
+
+        def turn(draft: Draft) -> Turn:
+            return Turn(group, draft, library, self.slot, self._dice)
+
+        results: Results = list(stored.items())
+        for incoming in incomings:
+            if incoming.key not in stored:
+                draft, messages = dialogue.answer(group, group.begin(incoming), turn)
+                results.append((incoming.key, group.accept(draft, messages)))
+        return results
+
+    def _marks(self) -> _Marks:
+        marks = _Marks(self._settled, self._released)
+        self._settled, self._released = [], []
+        return marks
+
+    def _take_back(self, marks: _Marks) -> None:
+        self._settled += marks.settled
+        self._released += marks.released
+
+    async def _mark_deliveries(self) -> None:
+        marks = self._marks()
+        if not marks.settled and not marks.released:
+            return
+        at = micros(self._now())
+        try:
+            await self._in_thread(self._transact, lambda connection: marks.write(connection, at))
+        except DatabaseFault:
+            _log.warning("marks_failed", count=len(marks.settled) + len(marks.released))
+            self._take_back(marks)
+            await asyncio.sleep(_MARK_PAUSE)
+
+    async def _work(self, job: _Job) -> None:
+        """Run a job; one that met a lock of a node that is frozen, or our own session ended, comes again later.
+
+        It goes to the end of the queue, so that messages are decided in between.
+        """
+        try:
+            result = await self._in_thread(self._transact, job.work)
+        except Exception as fault:
+            if isinstance(fault, DatabaseFault) and passing(fault) and job.tries < _JOB_TRIES:
+                job.tries += 1
+                self._jobs.append(job)
+            elif not job.future.done():
+                job.future.set_exception(fault)
+        else:
+            if not job.future.done():
+                job.future.set_result(result)
+
+    # ---- in the writer's thread
+
+    def _transact(self, work: Callable[[Any], T]) -> T:
+        with self._store.begin() as connection:
+            return work(connection)
+
+    def _one_transaction(
+        self, incomings: Sequence[Incoming], known: dict[str, ledger.Posting], marks: _Marks
+    ) -> Results:
+        transaction, results = self._decided(incomings, known, marks)
+        transaction.commit()
+        return results
+
+    def _one_by_one(self, incomings: Sequence[Incoming]) -> Results:
+        return [result for incoming in incomings for result in self._alone(incoming)]
+
+    def _alone(self, incoming: Incoming) -> Results:
         """One message in a group of its own, until it passes or its time is up."""
         known: dict[str, ledger.Posting] = {}
         for attempt in range(5):
             try:
-                return self._commit([incoming], known)
+                return self._one_transaction([incoming], known, _Marks([], []))
+            except StalePlan:
+                self.library = self._read_library()
             except DatabaseFault as fault:
                 _log.warning("message_rerun", key=incoming.key, attempt=attempt, fault=type(fault.orig).__name__)
                 if attempt:
@@ -247,108 +385,3 @@ class Writer:
                 known.update(loading.postings(connection, self._tried))
         except DatabaseFault:
             _log.warning("database_away")
-
-    def _commit(
-        self, incomings: Sequence[Incoming], known: dict[str, ledger.Posting] | None = None
-    ) -> list[tuple[str, Answer | Exception]]:
-        for _ in range(3):
-            try:
-                return self._one_transaction(incomings, known or {})
-            except StalePlan:
-                self.library = self._read_library()
-        raise StalePlan("the plan changes faster than it can be read")
-
-    def _one_transaction(
-        self, incomings: Sequence[Incoming], known: dict[str, ledger.Posting]
-    ) -> list[tuple[str, Answer | Exception]]:
-        library, plan = self.library, self.library.plan
-        new_id = self._ids.reserve(_IDS_PER_MESSAGE * len(incomings) + 8)
-        settled, released = self._marks()
-        try:
-            with self._store.begin() as connection:
-                if revisions.current(connection, plan.id) != library.revision:
-                    raise StalePlan(plan.id)
-                group = Group(connection, new_id, self._vault)
-                group.known_postings = known
-                results = self._decide(group, incomings, library)
-                self._tried = [posting.key for posting in group.book.postings]
-                group.flush()
-                self._write_marks(connection, settled, released)
-        except BaseException:
-            with self._wake:
-                self._settled.extend(settled)
-                self._released.extend(released)
-            raise
-        return results
-
-    def _decide(
-        self, group: Group, incomings: Sequence[Incoming], library: Library
-    ) -> list[tuple[str, Answer | Exception]]:
-        stored = group.load(incomings)
-        if len(stored) < len(incomings):
-            group.lock(points.issue_accounts(library.plan, self.slot))
-            points.stock_up(group, library.plan, self.slot, library.revision, micros(incomings[-1].at))
-
-        def turn(draft: Draft) -> Turn:
-            return Turn(group, draft, library, self.slot, self._dice)
-
-        results: list[tuple[str, Answer | Exception]] = list(stored.items())
-        for incoming in incomings:
-            if incoming.key not in stored:
-                draft, messages = dialogue.answer(group, group.begin(incoming), turn)
-                results.append((incoming.key, group.accept(draft, messages)))
-        return results
-
-    def _work(self, job: _Job) -> None:
-        """Run a job; one that met a lock of a node that is frozen, or our own session ended, comes again later.
-
-        It goes to the end of the queue, so that messages are decided in between.
-        """
-        result: Any = None
-        fault: BaseException | None = None
-        try:
-            with self._store.begin() as connection:
-                result = job.work(connection)
-        except Exception as broken:
-            fault = broken
-            if isinstance(broken, DatabaseFault) and passing(broken) and job.tries < _JOB_TRIES:
-                job.tries += 1
-                with self._wake:
-                    self._jobs.append(job)
-                return
-        self.loop.call_soon_threadsafe(_finish, job.future, result, fault)
-
-    def _marks(self) -> tuple[list[int], list[int]]:
-        with self._wake:
-            settled, self._settled = self._settled, []
-            released, self._released = self._released, []
-        return settled, released
-
-    def _mark_deliveries(self) -> None:
-        settled, released = self._marks()
-        if not settled and not released:
-            return
-        try:
-            with self._store.begin() as connection:
-                self._write_marks(connection, settled, released)
-        except DatabaseFault:
-            _log.warning("marks_failed", count=len(settled) + len(released))
-            with self._wake:
-                self._settled.extend(settled)
-                self._released.extend(released)
-            time.sleep(0.2)
-
-    def _write_marks(self, connection: Any, settled: list[int], released: list[int]) -> None:
-        if settled:
-            deliveries.settle(connection, settled, micros(self._now()))
-        if released:
-            deliveries.release(connection, released)
-
-
-def _finish(future: asyncio.Future[Any], result: Any, fault: BaseException | None) -> None:
-    if future.done():
-        return
-    if fault:
-        future.set_exception(fault)
-    else:
-        future.set_result(result)
