@@ -62,7 +62,7 @@ class App:
     store: Store
     vault: Vault
     now: Callable[[], datetime]
-    asgi: Starlette | None = None
+    asgi: web.Front | None = None
     ready: bool = False
     writer: Writer | None = None
     sender: Sender | None = None
@@ -146,7 +146,7 @@ def open_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> App:
     secret = settings.storage.secret.get_secret_value() if settings.storage.secret else None
     app = App(settings, store, Vault(secret_for(store, secret)), now)
     _apply_first(app)
-    app.asgi = Starlette(lifespan=lambda _: _lifespan(app), **web.pieces(app))
+    app.asgi = web.Front(Starlette(lifespan=lambda _: _lifespan(app), **web.pieces(app)))
     return app
 
 
@@ -181,7 +181,7 @@ def open_channels(settings: Settings, house: House) -> list[Any]:
 async def _lifespan(app: App) -> AsyncIterator[None]:
     await app.start()
     assert app.asgi
-    app.asgi.router.routes.extend(web.opened(app))
+    app.asgi.open(web.opened(app))
     try:
         yield
     finally:

@@ -1,14 +1,22 @@
-"""The one HTTP server: public pages, health, metrics, and the routes that channels bring along."""
+"""The one HTTP server: public pages, health, metrics, and the routes that channels bring along.
+
+Platforms' callbacks come in numbers that pages never do: an endpoint that speaks ASGI itself is called at once, past
+the router and the middlewares, which cost as much as reading the callback.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from inspect import isfunction, ismethod
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storage import deliveries, schema
 from storage.store import DatabaseFault
@@ -17,6 +25,44 @@ if TYPE_CHECKING:
     from bot.app import App
 
 _log = structlog.get_logger(__name__)
+
+
+class Front:
+    """The ASGI application: `doors` (path → ASGI endpoint) are called directly, everything else by `pages`."""
+
+    def __init__(self, pages: Starlette) -> None:
+        self.pages = pages
+        self.doors: dict[str, ASGIApp] = {}
+
+    def open(self, routes: Iterable[BaseRoute]) -> None:
+        """Take routes in; those of fixed paths whose endpoint is no plain function are doors."""
+        for route in routes:
+            if isinstance(route, Route) and not isfunction(route.endpoint) and not ismethod(route.endpoint):
+                self.doors[route.path] = route.app
+            else:
+                self.pages.router.routes.append(route)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        door = self.doors.get(scope["path"]) if scope["type"] == "http" else None
+        if door is None:
+            await self.pages(scope, receive, send)
+            return
+        answered = False
+
+        async def sending(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await door(scope, receive, sending)
+        except Exception as fault:
+            request = Request(scope)
+            # What befalls after the answer is ours alone: the platform has it, and must not be told otherwise.
+            if answered:
+                _log.error("fault_after_answer", path=request.url.path, exc_info=fault)
+            else:
+                await (await _fault(request, fault))(scope, receive, send)
 
 
 def pieces(app: App) -> dict[str, Any]:
