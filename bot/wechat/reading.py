@@ -23,6 +23,13 @@ _OPENID = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 _WORD = re.compile(r"[A-Za-z0-9_]{1,64}")
 _MESSAGE_ID = re.compile(r"[0-9]{1,20}")
 
+# One field: a name, a marked section that ends at its first end mark, or text without markup. Anything else, and any
+# character that XML forbids or turns into another, is left to the parser.
+_FIELD = re.compile(r"<([A-Za-z]\w{0,63})>(?:<!\[CDATA\[(?>(.*?)\]\]>)|([^<>&\]]*))</\1>[ \n\t]*", re.DOTALL)
+_UNUSUAL = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
+_SPACE = re.compile(r"[ \n\t]*")
+_END = re.compile(r"</xml>[ \n\t]*")
+
 Fields = dict[str, Any]
 
 
@@ -31,6 +38,29 @@ def read_xml(body: bytes) -> Fields:
 
     No DTD, no entities beyond XML's five, no namespaces, at most 16 levels. Raises Refused (400).
     """
+    return _flat(body) or _parsed(body)
+
+
+def _flat(body: bytes) -> Fields | None:
+    """The fields of an envelope in the form that nearly all have, a fifth of the parser's cost; None for any other."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    if not text.startswith("<xml>") or _UNUSUAL.search(text):
+        return None
+    fields: Fields = {}
+    here = _SPACE.match(text, 5).end()  # type: ignore[union-attr]
+    while found := _FIELD.match(text, here):
+        name, marked, plain = found.groups()
+        if name in fields:
+            return None
+        fields[name] = plain if marked is None else marked
+        here = found.end()
+    return fields if _END.fullmatch(text, here) else None
+
+
+def _parsed(body: bytes) -> Fields:
     parser = expat.ParserCreate("utf-8")
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = _no_doctype
