@@ -23,7 +23,7 @@ from bot.channels import Busy
 from campaigns import points
 from campaigns.turn import Turn
 from content.library import Library
-from storage import deliveries, ledger, loading, revisions
+from storage import deliveries, joining, ledger, loading, revisions
 from storage.draft import Draft
 from storage.group import Elsewhere, Group
 from storage.ids import Ids
@@ -202,7 +202,7 @@ class Writer:
                     return [], None
             entries: list[_Entry] = []
             while self._entries and len(entries) < GROUP_MAX:
-                alone = self._entries[0].incoming.kind == "unfollow"  # it erases what others of its group would write
+                alone = _stands_alone(self._entries[0].incoming)
                 if alone and entries:
                     break
                 entries.append(self._entries.popleft())
@@ -343,6 +343,11 @@ class Writer:
             deliveries.settle(connection, settled, micros(self._now()))
         if released:
             deliveries.release(connection, released)
+
+
+def _stands_alone(incoming: Incoming) -> bool:
+    """What has a group to itself: leaving erases, and joining two people moves, what others of it would write."""
+    return incoming.kind == "unfollow" or bool(joining.spelled(incoming.text))
 
 
 def _finish(future: asyncio.Future[Any], result: Any, fault: BaseException | None) -> None:
