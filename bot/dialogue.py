@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from campaigns import mechanics, menu, service, words
+from campaigns import joining, mechanics, menu, service, words
 from campaigns.refusals import Refusal
 from campaigns.turn import Turn
 from content.message import Choice
@@ -104,6 +104,11 @@ def _form(turn: Turn, said: str) -> bool:
     return bool(mechanics()[form["mechanic"]].on_form(turn, form))
 
 
+def _joining(turn: Turn, said: str) -> bool:
+    """A code that makes two channels one person; it comes after the form, whose answer may look like one."""
+    return joining.heard(turn)
+
+
 def _number(turn: Turn, said: str) -> bool:
     """A bare number answers the newest list shown."""
     said = _chosen(turn, said)
@@ -176,6 +181,7 @@ ORDER: tuple[Callable[[Turn, str], bool], ...] = (
     _staff,
     _human,
     _form,
+    _joining,
     _number,
     _mechanics,
     _unreadable,

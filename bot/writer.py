@@ -24,7 +24,7 @@ from bot.channels import Busy
 from campaigns import points
 from campaigns.turn import Turn
 from content.library import Library
-from storage import deliveries, ledger, loading, revisions
+from storage import deliveries, joining, ledger, loading, revisions
 from storage.draft import Draft
 from storage.group import Elsewhere, Group
 from storage.ids import Ids
@@ -224,10 +224,10 @@ class Writer:
                 return
 
     def _take(self) -> list[Incoming]:
-        """The next group. Who leaves is alone in theirs: leaving erases what others of the group would write."""
+        """The next group, in the order of coming."""
         group: list[Incoming] = []
         while self._entries and len(group) < GROUP_MAX:
-            alone = self._entries[0].incoming.kind == "unfollow"
+            alone = _stands_alone(self._entries[0].incoming)
             if alone and group:
                 break
             group.append(self._entries.popleft().incoming)
@@ -385,3 +385,8 @@ class Writer:
                 known.update(loading.postings(connection, self._tried))
         except DatabaseFault:
             _log.warning("database_away")
+
+
+def _stands_alone(incoming: Incoming) -> bool:
+    """What has a group to itself: leaving erases, and joining two people moves, what others of it would write."""
+    return incoming.kind == "unfollow" or bool(joining.spelled(incoming.text))

@@ -4,7 +4,8 @@ This room decides. It knows no channel, no HTTP and no SQL.
 
 A mechanic is a module here with `WORDS` (its commands, each with the words a subscriber types for it, both languages)
 and `answer(turn, command)`. It may also have `on_form(turn, form) -> bool` for an answer it asked for, `on_timer(turn,
-kind)` with `TIMERS`, and `CLAUSES`, what it runs of the plan.
+kind)` with `TIMERS`, and `CLAUSES`, what it runs of the plan. What it remembers under its own name of two people who
+become one is made one by `unite(older, younger) -> dict`; without it the older's stands.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
 from campaigns.refusals import AlreadyDone, NotRunning
 from campaigns.turn import Turn
@@ -15,6 +16,14 @@ def streak_after(last: str, streak: int, today: str) -> int:
     """The streak's length after checking in `today` (ISO dates) when the last time was `last`, `streak` days long."""
     yesterday = (date.fromisoformat(today) - timedelta(days=1)).isoformat()
     return streak + 1 if last == yesterday else 1
+
+
+def unite(older: dict[str, Any], younger: dict[str, Any]) -> dict[str, Any]:
+    """What is remembered of two people who are one now: the latest day, and the longest streak that is not broken."""
+    last, first = sorted((older, younger), key=lambda kept: kept.get("day", ""), reverse=True)
+    if not first or (first["day"] != last["day"] and streak_after(first["day"], 1, last["day"]) == 1):
+        return last
+    return {**last, "streak": max(last["streak"], first["streak"])}
 
 
 def answer(turn: Turn, command: str) -> None:
@@ -38,4 +47,13 @@ def answer(turn: Turn, command: str) -> None:
     held = turn.is_guest
     total = turn.held() if held else turn.balance()
     key = f"{key}_held" if held else key
-    turn.say(key, "points", "menu", points=plan.points + bonus, bonus=bonus, streak=streak, total=total)
+    turn.say(
+        key,
+        "points",
+        "menu",
+        *(("connect",) if held else ()),
+        points=plan.points + bonus,
+        bonus=bonus,
+        streak=streak,
+        total=total,
+    )

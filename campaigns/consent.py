@@ -3,6 +3,8 @@ service was cancelled."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from campaigns.turn import Turn
 
 CLAUSES = ("leave",)
@@ -16,6 +18,11 @@ WORDS = {
 def has_left(turn: Turn) -> bool:
     """Whether the person said in so many words that they want no campaign messages, which following does not undo."""
     return bool(turn.recall("consent").get("left"))
+
+
+def unite(older: dict[str, Any], younger: dict[str, Any]) -> dict[str, Any]:
+    """What is remembered of two people who are one now: who left in words has left."""
+    return {**younger, **older} | ({"left": True} if older.get("left") or younger.get("left") else {})
 
 
 def answer(turn: Turn, command: str) -> None:

@@ -14,7 +14,7 @@ WORDS = {
 # What a platform's own list of commands shows, in this order.
 LISTED = (
     *("checkin", "points", "poster", "invites", "draw", "redeem", "apply", "quiz"),
-    *("human", "help", "language", "leave", "return"),
+    *("human", "help", "connect", "language", "leave", "return"),
 )
 FIRST = ("checkin", "points", "apply", "poster", "human", "help")
 
@@ -22,7 +22,7 @@ FIRST = ("checkin", "points", "apply", "poster", "human", "help")
 def answer(turn: Turn, command: str) -> None:
     """Show the menu, or explain all words."""
     if command == "help":
-        turn.say("help.all", *FIRST[:4], "language", "leave", "privacy")
+        turn.say("help.all", *FIRST[:4], "language", "leave", "privacy", "connect")
     else:
         turn.say("menu.all", *FIRST)
 
@@ -46,4 +46,4 @@ def welcome(turn: Turn) -> None:
         return
     text = f"{turn.plan.welcome.text[turn.language]}\n\n{turn.phrase(about)}"
     picture = Picture(turn.plan.welcome.picture, turn.plan.title[turn.language])
-    turn.say_text(text, *FIRST, picture=picture)
+    turn.say_text(text, *FIRST, *(("connect",) if turn.is_guest else ()), picture=picture)

@@ -21,7 +21,7 @@ def answer(turn: Turn, command: str) -> None:
     if command == "history":
         _history(turn)
     elif turn.is_guest:
-        turn.say("points.held", "history", "checkin", held=turn.held())
+        turn.say("points.held", "history", "checkin", "connect", held=turn.held())
     else:
         turn.say("points.balance", "history", "checkin", points=turn.balance())
 

@@ -16,7 +16,9 @@ from content.message import Choice, Message, Picture
 from storage import ledger
 from storage.group import Draft, Group
 from storage.incoming import Incoming
+from storage.joining import Meeting
 from storage.tables import micros
+from storage.uniting import Pair, Settled, settle
 
 if TYPE_CHECKING:
     from content.library import Library
@@ -154,7 +156,7 @@ class Turn:
         if self.is_guest:
             cap = self.plan.points.guest_cap
             if self.held() + points > cap:
-                raise GuestLimit("points", "help", cap=cap)
+                raise GuestLimit("points", "connect", "help", cap=cap)
             account = ledger.held(self.person, "points")
         try:
             self._post(
@@ -175,7 +177,14 @@ class Turn:
         except ledger.Short as short:
             raise NotEnoughPoints("points", "checkin", have=short.available, need=points) from None
 
+    def _done_when_joined(self, table: str, once: str) -> bool:
+        """Whether somebody who is one with this person now did it under their own number before."""
+        ids: list[int] = self.recall("joined").get("ids", [])
+        return bool(ids) and self._group.marked(table, [f"{once}/{number}" for number in ids])
+
     def _post(self, once: str, source: str, destination: str, amount: int, reason: str) -> None:
+        if self._done_when_joined("posting", once):
+            return
         key = f"{once}/{self.person}"
         revision = self.library.revision
         self._group.post(
@@ -207,7 +216,8 @@ class Turn:
 
     def later(self, key: str, kind: str, due: datetime, **data: Any) -> None:
         """Have a turn of its own for this person at `due`, once for this key."""
-        self._draft.timers.append((f"{key}/{self.person}", self.person, kind, micros(due), data))
+        if not self._done_when_joined("timer", key):
+            self._draft.timers.append((f"{key}/{self.person}", self.person, kind, micros(due), data))
 
     # ---- the person's choices
 
@@ -238,6 +248,35 @@ class Turn:
     def keep_parked(self) -> None:
         """What stays under the keyed hash (balance, once-marks, draw records) is kept for the plan's term."""
         self._draft.keep_days = self.plan.privacy.parked_days
+
+    # ---- one person on two channels
+
+    @property
+    def meeting(self) -> Meeting | None:
+        """What a joining code led to that was typed now; None when none was."""
+        return self._group.meeting
+
+    def offer(self, code: str, until: datetime) -> None:
+        """Let this code join another channel with this person, once, until then; an earlier code ends."""
+        self._group.offer(self._draft, code, until)
+
+    def study(self) -> Pair:
+        """This person and the one behind the live code they typed."""
+        return self._group.study(self._draft)
+
+    def unite(self, pair: Pair, changes: dict[str, Any]) -> Settled:
+        """Make the two one with this turn: `changes` are the older's attributes from now on."""
+        self._draft.joining = pair
+        self._draft.changes.update(changes)
+        return settle(pair, self._group, self.plan.id, self.library.revision, self.plan.points.guest_cap)
+
+    def record_consent(self, wording: str) -> None:
+        """Record what stands of two people's consent, where they differed."""
+        self._draft.consents.append((self.consents, f"{wording}@{self.plan.id}/{self.library.revision}"))
+
+    def owned_by(self, person: int, unit: str = "points") -> int:
+        """What a person of this turn can spend of a unit."""
+        return self._group.book.available(ledger.person(person, unit), unit)
 
     # ---- read what is recorded
 

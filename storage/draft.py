@@ -54,6 +54,7 @@ class Draft:
     consents: list[tuple[bool, str]] = field(default_factory=list)
     handovers: list[str] = field(default_factory=list)
     forget: bool = False
+    joining: Any = None  # a code given out (joining.Offer), or the two who become one (uniting.Pair)
     keep_days: int = 0  # how long what stays under the hash is kept, after leaving or being forgotten
 
     def recall(self, name: str) -> dict[str, Any]:

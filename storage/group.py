@@ -9,12 +9,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
-from storage import bulk, loading, people, tables
+from storage import bulk, ids, joining, loading, people, tables, uniting
 from storage.draft import INNER, Draft, Speaker, dumps
 from storage.incoming import Answer, Incoming
 from storage.ledger import Balance, Book, Posting, owner
@@ -54,8 +54,11 @@ class Group:
         self._touched: dict[int, Draft] = {}
         self._changed: dict[int, Speaker] = {}
         self._memory: dict[tuple[int, str], str] = {}
+        self._twins: dict[int, list[Speaker]] = {}
         self._posted: list[tuple[Posting, int, int | None]] = []
         self._erased: list[Draft] = []
+        self.meeting: joining.Meeting | None = None  # what a typed joining code led to; such a message stands alone
+        self._joinings: list[Draft] = []
 
     # ---- load
 
@@ -65,6 +68,10 @@ class Group:
         elsewhere, self._tx, self._machine_now = loading.lock_keys(self._connection, keys)
         settled: dict[str, Answer | Elsewhere] = {key: Elsewhere(key) for key in elsewhere}
         settled.update(loading.stored_answers(self._connection, [key for key in keys if key not in elsewhere]))
+        if len(incomings) == 1 and not settled:
+            self.meeting = joining.meet(self._connection, self._vault, incomings[0])
+            if self.meeting and self.meeting.other:
+                self._speakers["", "", ""] = self.meeting.other
         strangers = self._load_speakers([incoming for incoming in incomings if incoming.key not in settled])
         settled.update((incoming.key, Answer(0)) for incoming in strangers)
         self._load_state()
@@ -95,7 +102,7 @@ class Group:
         known = {speaker.id: speaker for speaker in self._speakers.values()}
         for number, speaker in loading.by_number(self._connection, list(inner)).items():
             # The same person may speak and have a timer in one group: both see one state.
-            self._speakers["", "", str(number)] = known.get(number, speaker)
+            self._speakers["", "", str(number)] = known.get(speaker.id, speaker)
         return strangers
 
     def _new_speaker(self, digest: str, incoming: Incoming) -> Speaker:
@@ -127,8 +134,12 @@ class Group:
             self.book.may_open(speaker.id)
         numbers = [number for number, found in people_by_number.items() if not found[0].new]
         for number, name, data in loading.memory(self._connection, numbers):
-            for speaker in people_by_number[number]:
-                speaker.memory[name] = data
+            people_by_number[number][0].memory[name] = data
+        if len(people_by_number) < len(self._speakers):
+            for found in people_by_number.values():
+                for twin in found[1:]:  # one person in two conversations at once: both see one state
+                    twin.memory = found[0].memory
+                    self._twins[twin.id] = found
         for row in loading.balances(self._connection, numbers):
             self.book.load(row[0], Balance(*row[1:]))
 
@@ -156,6 +167,10 @@ class Group:
         elif replace(known, revision=posting.revision) != posting:
             raise KeyReused(posting.key)
 
+    def marked(self, table: str, keys: Sequence[str]) -> bool:
+        """Whether one of these keys was posted (`posting`) or laid down to fall due (`timer`), as committed."""
+        return joining.marked(self._connection, table, keys)
+
     def post_outside(self, posting: Posting, at: int) -> None:
         """A movement that belongs to no message, such as a block of points for this writer."""
         self.book.post(posting)
@@ -169,8 +184,26 @@ class Group:
         """All that is kept about a loaded person, as committed (see `people.export`)."""
         return people.export(self._connection, self._vault, subscriber)
 
+    def study(self, draft: Draft) -> uniting.Pair:
+        """The person who typed a live joining code and the one it led to, with what is known of both."""
+        assert self.meeting and self.meeting.other
+        pair = uniting.study(self._connection, draft.speaker, self.meeting.other, draft.at)
+        count = 40 + len(pair.twice) + 4 * len(pair.owned)  # more than a message reserves
+        first = ids.take_apart(self._connection, count)
+        self.new_id = iter(range(first, first + count)).__next__
+        return pair
+
+    def offer(self, draft: Draft, code: str, until: datetime) -> None:
+        """Let this code lead to the draft's person until then, in place of any other."""
+        draft.joining = joining.Offer(joining.code_digest(self._vault, code), micros(until))
+
     def accept(self, draft: Draft, messages: Sequence[dict[str, Any]]) -> Answer:
         """Keep what the draft did, with its answer."""
+        if draft.joining is not None:
+            self._joinings.append(draft)
+            if isinstance(draft.joining, uniting.Pair):
+                for name, row in draft.joining.accept(draft, self.new_id, self._tx):
+                    self._add(name, row)
         incoming, speaker = draft.incoming, draft.speaker
         inner = incoming.kind in INNER
         said = dumps(messages) if messages else None
@@ -214,7 +247,8 @@ class Group:
     def _keep_changes(self, draft: Draft) -> None:
         speaker, at = draft.speaker, draft.at
         for name, value in draft.changes.items():
-            setattr(speaker, name, value)
+            for same in self._twins.get(speaker.id, (speaker,)):
+                setattr(same, name, value)
         if draft.changes:
             self._changed[speaker.id] = speaker
         for key, person, kind, due_at, data in draft.timers:
@@ -236,6 +270,8 @@ class Group:
         remembered = sorted((person, name, data) for (person, name), data in self._memory.items())
         bulk.upsert(connection, _TABLES["memory"], ("subscriber", "name", "data"), remembered)
         bulk.update(connection, _TABLES["timer"], "id", ("fired",), sorted(self._rows.get("fired", ())))
+        if self._joinings:
+            joining.write(connection, self._vault, self._joinings)
         for draft in self._erased:
             self._erase(draft)
 

@@ -63,17 +63,33 @@ def stored_answers(connection: Connection, keys: Iterable[str]) -> dict[str, Ans
 def by_digest(connection: Connection, digests: Iterable[str]) -> dict[str, Speaker]:
     """The people behind these identities, locked, by digest."""
     rows = bulk.select(connection, _speakers(connection, "i.digest"), digests)
+    if any(row.status == "alias" for row in rows):  # joined while we waited for the lock: the identity has moved
+        rows = bulk.select(connection, _speakers(connection, "i.digest"), digests)
     return {row.digest: _speaker(row) for row in rows}
 
 
 def by_number(connection: Connection, subscribers: Sequence[int]) -> dict[int, Speaker]:
-    """These people, locked, each with the identity where they can be reached and were heard last."""
+    """These people, locked, each with the identity where they can be reached and were heard last.
+
+    For somebody who was joined to another, the older person stands.
+    """
     newest: dict[int, tuple[int, Speaker]] = {}
     for row in bulk.select(connection, _speakers(connection, "s.id"), subscribers):
         rank = (row.heard_at or 0) if row.address else -1
-        if row.id not in newest or rank > newest[row.id][0]:
+        if row.status != "alias" and (row.id not in newest or rank > newest[row.id][0]):
             newest[row.id] = (rank, _speaker(row))
-    return {subscriber: speaker for subscriber, (_, speaker) in newest.items()}
+    found = {subscriber: speaker for subscriber, (_, speaker) in newest.items()}
+    if len(found) < len(subscribers):
+        joined = standing(connection, [number for number in subscribers if number not in found])
+        older = by_number(connection, sorted(set(joined.values()))) if joined else {}
+        found.update((number, older[stands]) for number, stands in joined.items() if stands in older)
+    return found
+
+
+def standing(connection: Connection, subscribers: Sequence[int]) -> dict[int, int]:
+    """Those of these people who were joined to an older one, and whom they are now."""
+    sql = "SELECT id, alias_of FROM subscriber WHERE id IN {set} AND alias_of IS NOT NULL"
+    return {row.id: row.alias_of for row in bulk.select(connection, sql, subscribers)}
 
 
 def memory(connection: Connection, subscribers: Sequence[int]) -> Sequence[Any]:

@@ -17,6 +17,7 @@ from storage.vault import Vault
 
 # A person's texts are found by their identities: an index by person would cost every message a page.
 _TEXTS = "identity IN (SELECT id FROM identity WHERE subscriber = :s)"
+_JOINED = "(SELECT id FROM subscriber WHERE alias_of = :s)"
 KEPT_AFTER_FORGETTING = ("ledger", "once", "law")
 
 
@@ -62,6 +63,11 @@ def show(connection: Connection, subscriber: int) -> dict[str, Any]:
     one = connection.execute(text("SELECT * FROM subscriber WHERE id = :s"), {"s": subscriber}).one_or_none()
     if one is None:
         raise KeyError(subscriber)
+    if one.alias_of is not None:
+        return show(connection, one.alias_of)
+    referrer = connection.execute(
+        text("SELECT COALESCE(alias_of, id) FROM subscriber WHERE id = :r"), {"r": one.referrer}
+    ).scalar()
     identities = connection.execute(
         text("SELECT channel, account, address, following FROM identity WHERE subscriber = :s ORDER BY id"),
         {"s": subscriber},
@@ -82,15 +88,22 @@ def show(connection: Connection, subscriber: int) -> dict[str, Any]:
         ],
         "balances": balances(connection, subscriber),
         "referral_code": one.code,
-        "referrer": one.referrer,
+        "referrer": referrer,
         "referrals": [{"subscriber": row.referee, "state": row.state} for row in referrals],
     }
 
 
 def history(connection: Connection, subscriber: int, limit: int) -> list[dict[str, Any]]:
-    """The latest movements on the person's accounts, newest first: `at`, `unit`, signed `amount`, `reason`, `key`."""
+    """The latest movements on the person's accounts, newest first: `at`, `unit`, signed `amount`, `reason`, `key`.
+
+    Those of people joined to them are theirs; what only moved between their own accounts is left out.
+    """
     accounts = (
-        connection.execute(text("SELECT account FROM balance WHERE owner = :s"), {"s": subscriber}).scalars().all()
+        connection.execute(
+            text("SELECT account FROM balance WHERE owner = :s OR owner IN " + _JOINED), {"s": subscriber}
+        )
+        .scalars()
+        .all()
     )
     if not accounts:
         return []
@@ -99,8 +112,9 @@ def history(connection: Connection, subscriber: int, limit: int) -> list[dict[st
     rows = connection.execute(
         text(
             "SELECT * FROM (SELECT id, at, unit, -amount AS amount, reason, key FROM posting "
-            f"WHERE source IN ({listed}) UNION ALL SELECT id, at, unit, amount, reason, key FROM posting "
-            f"WHERE destination IN ({listed})) AS moved ORDER BY at DESC, id DESC LIMIT :n"
+            f"WHERE source IN ({listed}) AND destination NOT IN ({listed}) UNION ALL "
+            "SELECT id, at, unit, amount, reason, key FROM posting "
+            f"WHERE destination IN ({listed}) AND source NOT IN ({listed})) AS moved ORDER BY at DESC, id DESC LIMIT :n"
         ),
         {**names, "n": limit},
     )
@@ -125,7 +139,11 @@ def export(connection: Connection, vault: Vault, subscriber: int) -> dict[str, A
         text("SELECT given, wording, at FROM consent WHERE subscriber = :s ORDER BY id"), {"s": subscriber}
     )
     events = connection.execute(
-        text("SELECT at, kind, actor, campaign, data FROM event WHERE subscriber = :s ORDER BY id"), {"s": subscriber}
+        text(
+            "SELECT at, kind, actor, campaign, data FROM event "
+            f"WHERE subscriber = :s OR subscriber IN {_JOINED} ORDER BY id"
+        ),
+        {"s": subscriber},
     )
     return {
         **show(connection, subscriber),

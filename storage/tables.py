@@ -56,6 +56,8 @@ _Id = BigInteger().with_variant(Integer(), "sqlite")
 _NARROW = {"sqlite_with_rowid": False}
 _UNEMPTIED = text("heard IS NOT NULL OR said IS NOT NULL")
 _PARKED = text("parked_until IS NOT NULL")
+_JOINED = text("alias_of IS NOT NULL")
+_OPEN = text("state = 'open'")
 
 
 def _id(**more: Any) -> Any:
@@ -114,6 +116,7 @@ class Rate(SQLModel, table=True):
 class Subscriber(SQLModel, table=True):
     """One person, whatever the channel. Names and numbers are in `profile`, encrypted."""
 
+    __table_args__ = (Index("ix_subscriber_alias", "alias_of", sqlite_where=_JOINED, postgresql_where=_JOINED),)
     id: int = _id()
     created_at: datetime = _at()
     language: str = _text()
@@ -144,6 +147,18 @@ class Identity(SQLModel, table=True):
     heard_kind: str = _text(default="")
     sent_since: int = Field(default=0)  # active messages since that act
     parked_until: datetime | None = _at(default=None)  # gone: what is kept under the hash is erased then
+
+
+class JoinCode(SQLModel, table=True):
+    """A code by which its person can be joined with another channel of theirs, once; only its keyed hash is kept."""
+
+    __tablename__: ClassVar[str] = "join_code"
+    __table_args__ = (Index("ix_join_code_subscriber", "subscriber"), Index("ix_join_code_until", "until"))
+    digest: str = _text(primary_key=True)
+    subscriber: int = _big()
+    identity: int = _big()  # the conversation in which it was asked for
+    until: datetime = _at()
+    used: bool = Field()
 
 
 class PersonKey(SQLModel, table=True):
@@ -291,6 +306,7 @@ class Hold(SQLModel, table=True):
         CheckConstraint("amount > 0", name="hold_amount"),
         CheckConstraint("state IN ('open','posted','voided','expired')", name="hold_state"),
         Index("ix_hold_source", "source"),
+        Index("ix_hold_destination", "destination", sqlite_where=_OPEN, postgresql_where=_OPEN),
     )
     id: int = _id()
     key: str = _text(unique=True)
