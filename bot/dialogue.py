@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from campaigns import joining, mechanics, menu, service, words
+from campaigns import joining, mechanics, menu, referral, service, words
 from campaigns.refusals import Refusal
 from campaigns.turn import Turn
 from content.message import Choice
@@ -109,6 +109,11 @@ def _joining(turn: Turn, said: str) -> bool:
     return joining.heard(turn)
 
 
+def _referral(turn: Turn, said: str) -> bool:
+    """A friend's code, typed instead of scanned."""
+    return referral.heard(turn)
+
+
 def _number(turn: Turn, said: str) -> bool:
     """A bare number answers the newest list shown."""
     said = _chosen(turn, said)
@@ -182,6 +187,7 @@ ORDER: tuple[Callable[[Turn, str], bool], ...] = (
     _human,
     _form,
     _joining,
+    _referral,
     _number,
     _mechanics,
     _unreadable,

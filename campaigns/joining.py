@@ -10,7 +10,7 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
-from campaigns import mechanics
+from campaigns import mechanics, referral
 from campaigns.turn import Turn
 from content.message import Message
 from storage import joining
@@ -113,6 +113,8 @@ def _join(turn: Turn) -> None:
     pair.standing = standing(pair)
     settled = turn.unite(pair, _attributes(pair))
     _remember(turn, pair)
+    if not (older.speaker.guest and younger.speaker.guest):
+        referral.become_known(turn)
     owned = (older.referral, younger.referral)
     turn.note(
         "joined",

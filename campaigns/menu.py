@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from campaigns import referral
 from campaigns.consent import has_left
 from campaigns.turn import Turn
 from content.message import Picture
@@ -38,12 +39,14 @@ def welcome(turn: Turn) -> None:
         turn.note("followed", channel=heard.channel, returned=not turn.is_new)
     scene = str(heard.data.get("scene", ""))
     if scene:
-        turn.note("touched", code=scene[:64])
+        turn.note("touched", code=scene[:64], by=heard.kind, channel=heard.channel)
+    brought = referral.arrived(turn)
     about = "welcome.guest" if turn.is_guest else "welcome.left" if has_left(turn) else "welcome.consent"
     if about == "welcome.consent" and not turn.consents:
         turn.set_consent(True, about)
     if heard.data.get("by") == "reconcile":
         return
-    text = f"{turn.plan.welcome.text[turn.language]}\n\n{turn.phrase(about)}"
+    parts = (turn.plan.welcome.text[turn.language], brought, turn.phrase(about))
+    text = "\n\n".join(part for part in parts if part)
     picture = Picture(turn.plan.welcome.picture, turn.plan.title[turn.language])
     turn.say_text(text, *FIRST, *(("connect",) if turn.is_guest else ()), picture=picture)

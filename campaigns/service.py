@@ -11,7 +11,6 @@ WORDS = {
     "human": ("人工", "转人工", "客服", "人工客服", "human", "agent", "support"),
     "apply": ("办理", "怎么办理", "申请", "apply", "sign up"),
     "poster": ("海报", "活动海报", "poster"),
-    "invites": ("邀请", "我的邀请", "invites", "invite"),
     "draw": ("抽奖", "draw", "lottery"),
     "redeem": ("兑换", "积分兑换", "redeem"),
     "quiz": ("答题", "quiz"),

@@ -17,7 +17,8 @@ from storage import ledger
 from storage.group import Draft, Group
 from storage.incoming import Incoming
 from storage.joining import Meeting
-from storage.tables import micros
+from storage.referrals import Friend, Owner, code_in
+from storage.tables import instant, micros
 from storage.uniting import Pair, Settled, settle
 
 if TYPE_CHECKING:
@@ -248,6 +249,47 @@ class Turn:
     def keep_parked(self) -> None:
         """What stays under the keyed hash (balance, once-marks, draw records) is kept for the plan's term."""
         self._draft.keep_days = self.plan.privacy.parked_days
+
+    # ---- who brought whom
+
+    @property
+    def since(self) -> datetime:
+        """When the person first came."""
+        return instant(self._draft.speaker.created_at)
+
+    @property
+    def referral_code(self) -> str:
+        """The referrer's code that the message carries, scanned or typed; empty when there is none."""
+        return code_in(self._draft.incoming)
+
+    def owner(self, code: str) -> Owner | None:
+        """The person behind the code that the message carries."""
+        return self._group.owner(code)
+
+    @property
+    def was_brought(self) -> bool:
+        """Whether somebody brought this person before, which is once in a lifetime. Known when there is a code."""
+        return self._group.was_brought(self._draft)
+
+    def closes_ring(self, owner: Owner) -> bool:
+        """Whether the person themselves brought the owner, by however many friends in between."""
+        return self._group.closes_ring(self._draft, owner)
+
+    def brought_by(self, owner: Owner) -> None:
+        """The person is the owner's guest from now on: a pending referral, which the owner's own turn is told of."""
+        self.note("referred", referrer=owner.id)
+        self._draft.brought_by = owner
+        self._draft.changes["referrer"] = owner.id
+        key = f"referral/{self.person}"
+        self._draft.timers.append((key, owner.id, "referral_pending", micros(self.now), {"referee": self.person}))
+
+    def friends(self, offset: int, limit: int) -> list[Friend]:
+        """Those whom the person brought, newest first."""
+        return self._group.friends(self.person, offset, limit)
+
+    def friend_counts(self) -> dict[str, int]:
+        """How many the person brought, by state."""
+        return self._group.friend_counts(self.person)
 
     # ---- one person on two channels
 

@@ -34,6 +34,7 @@ class Speaker:
     consent: bool
     guest: bool
     following: bool
+    created_at: int
     new: bool = False
     memory: dict[str, str] = field(default_factory=dict)
 
@@ -53,6 +54,7 @@ class Draft:
     timers: list[tuple[str, int, str, int, Mapping[str, Any]]] = field(default_factory=list)
     consents: list[tuple[bool, str]] = field(default_factory=list)
     handovers: list[str] = field(default_factory=list)
+    brought_by: Any = None  # the referrals.Owner whose guest the person becomes
     forget: bool = False
     joining: Any = None  # a code given out (joining.Offer), or the two who become one (uniting.Pair)
     keep_days: int = 0  # how long what stays under the hash is kept, after leaving or being forgotten

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from storage import bulk, ids, joining, loading, people, tables, uniting
+from storage import bulk, ids, joining, loading, people, referrals, tables, uniting
 from storage.draft import INNER, Draft, Speaker, dumps
 from storage.incoming import Answer, Incoming
 from storage.ledger import Balance, Book, Posting, owner
@@ -59,6 +59,9 @@ class Group:
         self._erased: list[Draft] = []
         self.meeting: joining.Meeting | None = None  # what a typed joining code led to; such a message stands alone
         self._joinings: list[Draft] = []
+        self._owners: dict[str, referrals.Owner] = {}
+        self._brought: set[int] = set()
+        self._bringing: dict[int, referrals.Owner] = {}
 
     # ---- load
 
@@ -72,9 +75,14 @@ class Group:
             self.meeting = joining.meet(self._connection, self._vault, incomings[0])
             if self.meeting and self.meeting.other:
                 self._speakers["", "", ""] = self.meeting.other
-        strangers = self._load_speakers([incoming for incoming in incomings if incoming.key not in settled])
+        open_ = [incoming for incoming in incomings if incoming.key not in settled]
+        strangers = self._load_speakers(open_)
         settled.update((incoming.key, Answer(0)) for incoming in strangers)
         self._load_state()
+        codes = {code for incoming in open_ if (code := referrals.code_in(incoming))}
+        if codes:
+            self._owners = referrals.owners(self._connection, sorted(codes))
+            self._brought = referrals.brought(self._connection, [speaker.id for speaker in self._speakers.values()])
         return settled
 
     def lock(self, accounts: Mapping[str, str]) -> None:
@@ -119,6 +127,7 @@ class Group:
             consent=False,
             guest=incoming.channel == "web",
             following=True,
+            created_at=micros(incoming.at),
             new=True,
         )
         person = (speaker.id, micros(incoming.at), speaker.language, "active", speaker.code, False, speaker.guest)
@@ -184,6 +193,26 @@ class Group:
         """All that is kept about a loaded person, as committed (see `people.export`)."""
         return people.export(self._connection, self._vault, subscriber)
 
+    def owner(self, code: str) -> referrals.Owner | None:
+        """The person behind a referrer's code that a message of this group carries; None behind an unknown one."""
+        return self._owners.get(code)
+
+    def was_brought(self, draft: Draft) -> bool:
+        """Whether somebody brought this person before, whatever came of it. Known where the message carries a code."""
+        return draft.speaker.id in self._brought or draft.value("referrer") is not None
+
+    def closes_ring(self, draft: Draft, owner: referrals.Owner) -> bool:
+        """Whether the person, brought by `owner`, would have brought themselves in the end."""
+        return referrals.closes(owner, draft.speaker.id, self._bringing)
+
+    def friends(self, subscriber: int, offset: int, limit: int) -> list[referrals.Friend]:
+        """Those whom a loaded person brought, newest first, as committed."""
+        return referrals.friends(self._connection, subscriber, offset, limit)
+
+    def friend_counts(self, subscriber: int) -> dict[str, int]:
+        """How many a loaded person brought, by state, as committed."""
+        return referrals.counts(self._connection, subscriber)
+
     def study(self, draft: Draft) -> uniting.Pair:
         """The person who typed a live joining code and the one it led to, with what is known of both."""
         assert self.meeting and self.meeting.other
@@ -213,6 +242,11 @@ class Group:
         deliveries = self._deliver(draft, len(messages), passive=incoming.passive and not inner)
         event = self._keep_events(draft)
         self._posted += [(posting, draft.at, event) for posting in self.book.postings[draft.mark[1] :]]
+        if draft.brought_by:
+            campaign = draft.events[0][2]
+            self._add("referral", referrals.row_of(draft.brought_by, speaker.id, campaign, draft.at))
+            self._bringing[speaker.id] = draft.brought_by
+            self._brought.add(speaker.id)
         for name, value in draft.memory.items():
             speaker.memory[name] = self._memory[speaker.id, name] = dumps(value)
         self._keep_changes(draft)
@@ -341,6 +375,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
         "event": "id tx kind subscriber actor campaign revision text at data",
         "timer": "id key subscriber kind due_at data fired",
         "consent": "id subscriber given wording at",
+        "referral": "referee referrer campaign state at changed_at",
         "handover": "id subscriber identity reason state at",
     }.items()
 }

@@ -78,7 +78,6 @@ JOURNEYS: dict[str, tuple[str, Table]] = {
             ("help", ("Just ask", "STOP")),
             ("apply", ("1. Talk to a person",)),
             ("poster", ("The poster of",)),
-            ("invites", ("is not open yet",)),
             ("quiz", ("is not open yet",)),
             ("redeem", ("is not open yet",)),
             ("language", ("Choose your language",)),

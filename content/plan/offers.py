@@ -82,6 +82,7 @@ class Referral(Table):
     hold: Span = amount("观察期", "time a reward is held")
     clawback: Span = amount("可扣回期限", "time in which a reward can be taken back")
     expected: Count = amount("预计有效推荐数", "qualified referrals expected")
+    typed_within: Span = amount("首次来访后多久内可补填推荐码", "time after the first contact to type a code")
     text: Long = term("说明", "explanation")
 
 
