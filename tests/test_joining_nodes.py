@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -16,7 +18,7 @@ from bot.channels import Busy
 from storage import joining
 from storage.store import Store
 from tests.talking import Talk, prepared, run, talking, told
-from tests.test_joining import WECHAT, code_of, known, number, rows, shown, whole
+from tests.test_joining import TELEGRAM, WECHAT, code_of, known, number, rows, shown, whole
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 
@@ -219,5 +221,32 @@ def test_a_join_that_fails_at_its_end_and_comes_again_is_one(
                 assert len(rows(connection, "SELECT 1 FROM event WHERE kind = 'joined'")) == 2
                 assert len(rows(connection, "SELECT 1 FROM text WHERE kind = 'internal'")) == 1
             whole(talk)
+
+    run(scenario())
+
+
+def test_who_waited_for_the_lock_of_one_who_became_an_alias_is_the_older(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = joining.write
+
+    def slowly(*arguments: Any) -> None:
+        write(*arguments)
+        if any(isinstance(draft.joining, joining.Pair) for draft in arguments[2]):
+            time.sleep(0.3)
+
+    async def scenario() -> None:
+        async with two(url) as (first, second):
+            older, _ = await known(first, WECHAT, TELEGRAM)
+            await heard(first, "签到", WECHAT)
+            code = await code_of(first, WECHAT)
+            monkeypatch.setattr(joining, "write", slowly)
+            joins = asyncio.create_task(heard(first, code, TELEGRAM))
+            await asyncio.sleep(0.15)
+            answer = await second.hear("积分", channel=TELEGRAM[0], who=TELEGRAM[1])
+            assert answer.subscriber == older
+            assert "您现在有 5 积分" in told(answer)
+            assert "绑定成功" in await joins
+            whole(first)
 
     run(scenario())
