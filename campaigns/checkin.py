@@ -47,13 +47,5 @@ def answer(turn: Turn, command: str) -> None:
     held = turn.is_guest
     total = turn.held() if held else turn.balance()
     key = f"{key}_held" if held else key
-    turn.say(
-        key,
-        "points",
-        "menu",
-        *(("connect",) if held else ()),
-        points=plan.points + bonus,
-        bonus=bonus,
-        streak=streak,
-        total=total,
-    )
+    choices = ("points", "menu", "connect") if held else ("points", "menu")
+    turn.say(key, *choices, points=plan.points + bonus, bonus=bonus, streak=streak, total=total)
