@@ -5,12 +5,12 @@ Times of pushes stay local wall time, because people read them so; fixed deadlin
 
 from __future__ import annotations
 
-from datetime import date, datetime, time
+from datetime import date, datetime
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, model_validator
 
-from content.plan.terms import Benefit, Count, Fen, Id, Share, Span, Table, amount, instead, refuse, term
+from content.plan.terms import Benefit, Clock, Count, Fen, Id, Share, Span, Table, amount, instead, refuse, term
 from content.plan.texts import Caption, File, Long, MenuLabel, Name, Says, SubLabel, Url
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -55,7 +55,7 @@ class Push(Table):
     about: Literal["campaign", "service"] = term("内容性质", "what it is about")
     at: Annotated[datetime, AfterValidator(_local)] | None = instead("时间", "at")
     weekday: Weekday | None = instead("每周几", "weekday")
-    hour: time | None = instead("几点", "hour")
+    hour: Clock | None = instead("几点", "hour")
     poster: File = term("海报", "poster")
     text: Caption = term("文案", "text")
 
@@ -136,8 +136,8 @@ class Social(Table):
 
     line: Id = term("预算科目", "budget line")
     cost: Fen = amount("费用", "cost")
-    quiet_from: time = term("免打扰开始", "quiet from")
-    quiet_until: time = term("免打扰结束", "quiet until")
+    quiet_from: Clock = term("免打扰开始", "quiet from")
+    quiet_until: Clock = term("免打扰结束", "quiet until")
     most_a_week: Count = amount("每人每周最多收几条", "pushes per person and week at most")
     pushes: tuple[Push, ...] | None = None
     quizzes: tuple[Quiz, ...] | None = None

@@ -6,14 +6,14 @@ account and no system; those are matched to these names elsewhere.
 
 from __future__ import annotations
 
-from datetime import date, datetime, time
+from datetime import date, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import model_validator
 
 from content.plan.outreach import WEEKDAYS, Weekday
-from content.plan.terms import Count, Moment, Share, Span, Table, Whole, amount, refuse, term
+from content.plan.terms import Clock, Count, Moment, Share, Span, Table, Whole, amount, refuse, term
 from content.plan.texts import Long, Name, Words
 
 GroupName = Literal["planning", "publicity", "handling", "service"]
@@ -57,8 +57,8 @@ class Hours(Table):
     """Service hours on some weekdays."""
 
     days: tuple[Weekday, ...] = term("星期", "days", min_length=1)
-    opens: time = term("开始", "opens")
-    closes: time = term("结束", "closes")
+    opens: Clock = term("开始", "opens")
+    closes: Clock = term("结束", "closes")
 
     @model_validator(mode="after")
     def _forward(self) -> Hours:

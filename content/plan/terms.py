@@ -190,6 +190,14 @@ def show_share(value: Decimal) -> str:
     return f"{(value * 100).normalize():f}%"
 
 
+def _clock(value: Any) -> time:
+    """A wall time of the campaign's zone. A number would be taken for seconds in UTC, which nobody means."""
+    if type(value) is not time:
+        raise refuse("要写成 09:00:00 这样的时刻，不加引号", "must be a time of day such as 09:00:00, without quotes")
+    return value
+
+
+Clock = Annotated[time, BeforeValidator(_clock)]
 Fen = Annotated[int | None, BeforeValidator(_open(_fen)), Written("30 元", show_fen)]
 Megabytes = Annotated[int | None, BeforeValidator(_open(_megabytes)), Written("5 GB", show_megabytes)]
 Minutes = Annotated[int | None, BeforeValidator(_open(_minutes)), Written("100 分钟", lambda value: f"{value:,} min")]
