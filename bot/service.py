@@ -72,6 +72,10 @@ class House:
         """Keep a shared value for so many seconds."""
         await self._writer.run(lambda connection: kept.keep(connection, key, value, seconds))
 
+    async def count(self, key: str, most: int, seconds: float) -> bool:
+        """Count one for all nodes, up to `most`."""
+        return await self._writer.run(lambda connection: kept.count(connection, key, most, seconds))
+
     async def history(self, account: str, address: str, limit: int) -> list[dict[str, Any]]:
         """The latest lines of a web conversation, oldest first."""
         digest = self._vault.digest("web", account, address)

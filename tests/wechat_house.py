@@ -79,6 +79,14 @@ class House:
         await asyncio.sleep(0)
         self.kept[key] = value, time.monotonic() + seconds
 
+    async def count(self, key: str, most: int, seconds: float) -> bool:
+        await asyncio.sleep(0)
+        value, until = self.kept.get(key, ({}, 0.0))
+        counted = int(value.get("counted", 0)) if time.monotonic() < until else 0
+        if counted < most:
+            self.kept[key] = {"counted": counted + 1}, time.monotonic() + seconds
+        return counted < most
+
 
 def settings(**changed: Any) -> WeChatAccount:
     """The table `[channels.wechat]` as the channel gets it."""

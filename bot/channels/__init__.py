@@ -76,6 +76,10 @@ class Service(Protocol):
         """Keep a small shared value for all nodes for so many seconds of machine time."""
         ...
 
+    async def count(self, key: str, most: int, seconds: float) -> bool:
+        """Count one under `key` for all nodes, for `seconds` from the first; False when `most` were counted already."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
