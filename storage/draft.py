@@ -56,6 +56,7 @@ class Draft:
     timers: list[tuple[str, int, str, int, Mapping[str, Any]]] = field(default_factory=list)
     consents: list[tuple[bool, str]] = field(default_factory=list)
     handovers: list[str] = field(default_factory=list)
+    profile: dict[str, Any] = field(default_factory=dict)  # what the person tells of themselves; None: taken away
     forget: bool = False
     keep_days: int = 0  # how long what stays under the hash is kept, after leaving or being forgotten
 

@@ -55,6 +55,7 @@ class Group:
         self._changed: dict[int, Speaker] = {}
         self._memory: dict[tuple[int, str], str] = {}
         self._posted: list[tuple[Posting, int, int | None]] = []
+        self._profiles: dict[int, dict[str, Any]] = {}
         self._erased: list[Draft] = []
 
     # ---- load
@@ -217,6 +218,8 @@ class Group:
             setattr(speaker, name, value)
         if draft.changes:
             self._changed[speaker.id] = speaker
+        if draft.profile:
+            self._profiles.setdefault(speaker.id, {}).update(draft.profile)
         for key, person, kind, due_at, data in draft.timers:
             self._add("timer", (self.new_id(), key, person, kind, due_at, dumps(data), False))
         for given, wording in draft.consents:
@@ -236,6 +239,7 @@ class Group:
         remembered = sorted((person, name, data) for (person, name), data in self._memory.items())
         bulk.upsert(connection, _TABLES["memory"], ("subscriber", "name", "data"), remembered)
         bulk.update(connection, _TABLES["timer"], "id", ("fired",), sorted(self._rows.get("fired", ())))
+        people.change_profiles(connection, self._vault, self._profiles)
         for draft in self._erased:
             self._erase(draft)
 
