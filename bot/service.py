@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.config import ServiceSettings
+from bot.pictures import Pictures, is_drawn
 from bot.writer import Writer
 from campaigns import menu
 from storage import deliveries, kept, people
@@ -36,6 +37,7 @@ class House:
         self.language: str = settings.language
         self.trusted_proxies: tuple[str, ...] = tuple(settings.trusted_proxies)
         self.settled = writer.settled
+        self.pictures = Pictures(self._read, vault, lambda: writer.library, self.public_url)
         self.on_release: Callable[[], None] = lambda: None
         self._waiters: dict[int, set[asyncio.Event]] = {}
 
@@ -61,7 +63,9 @@ class House:
         }
 
     async def picture(self, name: str) -> tuple[bytes, str] | None:
-        """Bytes and media type of a picture of the applied plan."""
+        """Bytes and media type of a picture of the applied plan, or of one drawn for a person."""
+        if is_drawn(name):
+            return await self.pictures.picture(name)
         return self._writer.library.picture(name)
 
     async def recall(self, key: str) -> dict[str, Any] | None:

@@ -6,23 +6,29 @@ Made once per revision and shared by all turns; nothing in it changes. It knows 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from content import faq, phrases
 from content.bundle import Bundle
 from content.message import Choice
 from content.toml import parse
 
+if TYPE_CHECKING:
+    from content.posters import Poster
+
 
 class Library:
     """`plan`, `phrases`, `faq`, `revision`, and the bytes of pictures."""
 
-    def __init__(self, bundle: Bundle, revision: int, words: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, bundle: Bundle, revision: int, words: Mapping[str, tuple[str, str]], address: str = "") -> None:
         """Read a checked bundle. `words` are the commands that can always be typed (normalised word → command).
 
-        Raises PlanFaults when the bundle was not fit to be applied.
+        `address` is where our own pages stand; sentences call it {address}. Raises PlanFaults when the bundle was not
+        fit to be applied.
         """
         self.plan = bundle.plan
+        self._address = address
         self.revision = revision
         self.files = bundle.files
         self._choices: dict[tuple[str, str], Choice] = {}  # made at first use: every answer shows some
@@ -48,6 +54,13 @@ class Library:
         """A text of the plan with the fields every sentence may use."""
         return text.format_map(self._fields[language]) if "{" in text else text
 
+    @cached_property
+    def posters(self) -> dict[str, Poster]:
+        """The plan's posters by name, read at first use."""
+        from content import posters  # drawing libraries: readiness does not wait for them
+
+        return posters.posters(self.files)
+
     def picture(self, name: str) -> tuple[bytes, str] | None:
         """Bytes and media type of a picture that belongs to this revision, or None."""
         kind = {"jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png"}.get(name.rpartition(".")[2].lower())
@@ -72,6 +85,7 @@ class Library:
         zone = plan.zone
         return {
             "product": plan.product[spoken],
+            "address": self._address,
             "campaign": plan.title[spoken],
             "hotline": plan.response.hotline,
             "hours": plan.response.service_hours[spoken],

@@ -32,7 +32,7 @@ def keep(connection: Connection, key: str, value: dict[str, Any], seconds: float
 
 
 def count(connection: Connection, key: str, most: int, seconds: float) -> bool:
-    """Count one under `key`; False, and nothing counted, when that would be more than `most`.
+    """Count one under `key`; False, and nothing counted, when that would be more than `most` (at least 1).
 
     The count lives for `seconds` from its first one; a key should name its day or hour.
     """

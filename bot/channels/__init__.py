@@ -25,6 +25,9 @@ class Busy(Exception):
 class Service(Protocol):
     """What a channel may ask of the house."""
 
+    public_url: str
+    """Scheme and host of our own pages, without a slash at the end."""
+
     def now(self) -> datetime:
         """Campaign time, aware UTC."""
         ...

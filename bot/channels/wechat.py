@@ -93,7 +93,7 @@ class WeChat:
         """Send by the customer-service API, piece by piece, from where an earlier try or the passive reply ended."""
         if not await self.abilities.has(CUSTOMER_SERVICE):
             return Outcome("refused", "no_capability")
-        parts = pieces(parcel.message, pictures=await self.abilities.has(MEDIA))
+        parts = pieces(parcel.message, await self.abilities.has(MEDIA), self._service.public_url)
         if not parts:
             return Outcome("failed", "empty")
         first = await self._said(parcel) if len(parts) > 1 else 0
@@ -148,7 +148,9 @@ class WeChat:
         if media_id:
             await self.api.wechat.message.send_image(address, media_id)
         else:
-            await self.api.wechat.message.send_text(address, spoken({"alt": piece.text}))
+            await self.api.wechat.message.send_text(
+                address, spoken({"name": piece.picture, "alt": piece.text}, self._service.public_url)
+            )
 
     async def _upload(self, name: str, refused: str = "") -> str:
         try:

@@ -3,8 +3,8 @@
 Promises that a code given out lives for at least three weeks more, that equal requests at once make one, and that a
 fifth of the day's quota is left to placements (`p_…`). None means: not now; a link of ours must serve instead.
 
-Source: "Creating a QR code with a scene": string scenes of 1–64 characters, at most 30 days, 100,000 a day; the answer's
-`url` is what the code holds. Verified service accounts alone may (48001 otherwise).
+Source: "Creating a QR code with a scene": string scenes of 1–64 characters, at most 30 days, 100,000 a day; `url` in
+the answer is what the code holds. Verified service accounts alone may (48001 otherwise).
 """
 
 from __future__ import annotations
