@@ -53,7 +53,7 @@ def is_drawn(name: str) -> bool:
 
 def code_of(typed: str) -> str:
     """A referral code as people type or paste it, in its one form; empty when it cannot be one."""
-    code = re.sub(r"[\s\-_.·]", "", typed).upper()
+    code = re.sub(r"[\s\-_.·/]", "", typed).upper()
     return code if re.fullmatch(_CODE, code) else ""
 
 

@@ -122,7 +122,7 @@ def invited_routes(service: InvitedService, plan: Callable[[], Plan]) -> list[Ba
         ways = [way(view, holder.code, *one, applied) for one in await service.pictures.ways(code)]
         return HTMLResponse(_page(view, applied, holder, ways, service.public_url), headers=HEADERS)
 
-    return [Route("/r/{code}", invited, methods=["GET"])]
+    return [Route("/r/{code:path}", invited, methods=["GET"])]
 
 
 def way(view: SiteView, code: str, channel: Channel, link: Link | None, plan: Plan) -> Way:
@@ -187,7 +187,7 @@ def _rank(one: Way) -> int:
 
 
 def _spaced(name: str, language: str) -> str:
-    return f"{name} " if language == "zh" and name[-1].isascii() else name
+    return f"{name} " if language == "zh" and name[-1] < "\u2e80" else name
 
 
 def _picture(name: str) -> str:

@@ -64,7 +64,7 @@ class Scenes:
         kept = await self._shared.recall(f"{self._prefix}:{scene}")
         if not kept:
             return None
-        until = instant(int(kept["until"]))
+        until = instant(int(str(kept["until"])))
         # Asked by campaign time as well: `kept` counts in the machine's.
         return Link(str(kept["url"]), until) if until - self._shared.now() >= LEAST else None
 
