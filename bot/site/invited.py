@@ -33,7 +33,7 @@ WORDS = {
         "scan": "微信扫码",
         "scan_alt": "微信二维码，扫一扫关注并带上推荐码 {code}",
         "scan_text": "在微信里长按二维码识别；不在微信里，就用手机微信扫一扫，或先保存图片再从相册扫。",
-        "until": "二维码 {day} 前有效，过期后刷新本页就是新的。",
+        "until": "二维码在 {day}之前有效，过期后刷新本页就是新的。",
         "follow": "微信关注",
         "follow_text": "在微信里搜索并关注「{organiser}」，再发送推荐码 {code}。",
         "telegram": "Telegram",
