@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from campaigns import naming
+from campaigns import naming, running
+from campaigns.desk import Desk, apply_plan
 from campaigns.poster import drawing
+from content.bundle import Bundle
 from storage import people
-from tests.talking import Talk, run, talking
+from tests.talking import NOON, SHIPPED, Talk, run, talking
 
 WHO = "oRef0000000000000000000000A1"
 
@@ -228,6 +231,42 @@ def test_names_that_may_stand(name: str) -> None:
 )
 def test_names_that_may_not_stand(name: str, why: str) -> None:
     assert naming.unfit(naming.tidy(name), BANNED) == f"poster.name_{why}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "words"),
+    [
+        ('poster.use = "invite"', 'poster.use = "invit"', "referral.poster.use", "did you mean invite"),
+        ('poster.use = "invite"', "poster.use = 3", "referral.poster.use", "text"),
+        ('"官方", "客服"', '"", "客服"', "referral.poster.banned[0]", "empty"),
+        ("poster.use", "poster.name", "referral.poster", ""),
+    ],
+)
+def test_the_plan_says_which_poster_and_which_words(old: str, new: str, key: str, words: str) -> None:
+    files = dict(Bundle.read(SHIPPED).files)
+    text = files["plan.toml"].decode()
+    assert text.count(old) == 1
+    files["plan.toml"] = text.replace(old, new).encode()
+    faults = [one for one in Bundle(files).check(running()) if one.severity == "fault"]
+    assert [one for one in faults if one.key.startswith(key) and words in one.text("en")], faults
+
+
+def test_a_plan_without_one_shows_the_campaigns(tmp_path: Path) -> None:
+    files = dict(Bundle.read(SHIPPED).files)
+    lines = files["plan.toml"].decode().split("\n")
+    first = next(n for n, line in enumerate(lines) if line.startswith("poster.use"))
+    last = next(n for n, line in enumerate(lines) if n > first and line == "]")
+    files["plan.toml"] = "\n".join(lines[:first] + lines[last + 1 :]).encode()
+
+    async def journey() -> None:
+        async with talking(f"sqlite:///{tmp_path}/house.db") as talk:
+            with talk.store.begin() as connection:
+                apply_plan(Desk(connection, "operator", frozenset({"plan.apply"}), NOON), Bundle(files), 1)
+            answer = await talk.hear("海报")
+            assert answer.messages[0]["picture"]["name"] == "pictures/welcome.jpg"
+            assert "绑定" not in answer.messages[0]["text"]
+
+    run(journey())
 
 
 def test_a_drawing_is_told_by_its_name() -> None:

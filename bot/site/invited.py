@@ -119,7 +119,9 @@ def invited_routes(service: InvitedService, plan: Callable[[], Plan]) -> list[Ba
         holder = await service.pictures.holder(code) if code else None
         if holder is None:
             return HTMLResponse(_lost(view, request.path_params["code"]), 404, headers=HEADERS)
-        ways = [way(view, holder.code, *one, applied) for one in await service.pictures.ways(code)]
+        found = await service.pictures.ways(code)
+        # Our page has the chat of one web account.
+        ways = [way(view, code, *one, applied) for one in found if one[0].name != "web" or one[0].account == "main"]
         return HTMLResponse(_page(view, applied, holder, ways, service.public_url), headers=HEADERS)
 
     return [Route("/r/{code:path}", invited, methods=["GET"])]
