@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import structlog
+
 from bot.channels import Channel, Link
 from bot.site.view import show_day
 from campaigns.naming import FIELD
@@ -34,6 +36,7 @@ _POSTER = re.compile(
 )
 _BARE = re.compile(f"code:(?P<channel>{_PART}):(?P<account>{_PART}):(?P<code>{_CODE})")
 
+_log = structlog.get_logger(__name__)
 Read = Callable[..., Awaitable[Any]]
 Drawn = tuple[bytes, str]
 
@@ -104,7 +107,7 @@ class Pictures:
 
     async def _poster(self, poster: str, language: str, channel: str, account: str, code: str) -> Drawn | None:
         library = self._library()
-        found = library.posters.get(poster)
+        found = (await asyncio.to_thread(lambda: library.posters)).get(poster)  # the first time it reads them all
         opened = self._channel(channel, account)
         if found is None or language not in library.plan.languages or (opened is None and channel != "web"):
             return None
@@ -118,10 +121,14 @@ class Pictures:
         def draw() -> bytes:
             return found.draw(language, qr=link.url, name=holder.name, fields=fields)
 
-        return await self._once(key, draw), "image/jpeg"
+        drawn = await self._once(key, draw)
+        return (drawn, "image/jpeg") if drawn else None
 
     async def _bare(self, channel: str, account: str, code: str) -> Drawn | None:
-        from content import qr
+        def draw() -> bytes:
+            from content import qr  # drawing libraries: readiness does not wait for them
+
+            return qr.png(link.url)
 
         opened = self._channel(channel, account)
         if opened is None or await self.holder(code) is None:
@@ -129,16 +136,22 @@ class Pictures:
         link = await self._link(opened, code)
         if link is None:
             return None
-        return await self._once(("code", link.url), lambda: qr.png(link.url)), "image/png"
+        drawn = await self._once(("code", link.url), draw)
+        return (drawn, "image/png") if drawn else None
 
-    async def _once(self, key: tuple[Any, ...], draw: Callable[[], bytes]) -> bytes:
+    async def _once(self, key: tuple[Any, ...], draw: Callable[[], bytes]) -> bytes | None:
+        """Draw, or have it drawn already. None after a fault of ours: its words are shown in place of the picture."""
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
         async with self._pencil:
             if key not in self._kept:
                 self.drawings += 1
-                self._keep(key, await asyncio.to_thread(draw))
+                try:
+                    self._keep(key, await asyncio.to_thread(draw))
+                except Exception:
+                    _log.exception("drawing_failed", what=key[0])
+                    return None
             return self._kept[key]
 
     def _keep(self, key: tuple[Any, ...], drawn: bytes) -> None:

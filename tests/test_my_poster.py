@@ -297,6 +297,24 @@ async def lose_customer_service(house: PosterHouse) -> None:
     await asyncio.wrap_future(learning)
 
 
+def test_what_cannot_be_drawn_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def journey(house: PosterHouse) -> None:
+        def broken(*_: Any, **__: Any) -> bytes:
+            raise OSError("no such font")
+
+        person = await house.follower()
+        monkeypatch.setattr(type(house.pictures._library().posters["invite"]), "draw", broken)
+        await person.say("海报")
+        for _ in range(200):
+            if person.received[-1].how == "custom" and person.received[-1].content.startswith("〔"):
+                break
+            await asyncio.sleep(0.02)
+        assert house.code(person) in person.received[-1].content
+        assert (await house.get(f"poster:invite:zh:web:main:{house.code(person)}")).status_code == 404
+
+    run(tmp_path, journey)
+
+
 def test_an_unverified_account_gets_words_with_a_link(tmp_path: Path) -> None:
     async def journey(house: PosterHouse) -> None:
         person = await house.follower()
