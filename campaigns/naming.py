@@ -25,6 +25,8 @@ _DIGITS = 4  # more make a number to call or to add
 _CHINESE_DIGITS = re.compile("[零〇一二三四五六七八九十两壹贰叁肆伍陆柒捌玖拾幺]{5,}")
 _ADDRESS = re.compile(r"https?|www|[^\s.]\.[^\s.]", re.IGNORECASE)
 _MARKS = frozenset(" ·.'’-")  # with letters of two scripts, all that names need and the poster's font surely has
+# Letters beyond Latin-1 that the posters' font has: pinyin, and some of Europe's.
+_FURTHER = frozenset("ĀāĂăĆćĊċČčĎďĐđĒēĖėĚěĠġĨĩĪīİĹĺĽľŃńŇňŌōŎŏŒœŔŕŘřŚśŠšŤťŨũŪūŬŭŹźŻżŽžƠơƯưǍǎǏǐǑǒǓǔǕǖǗǘǙǚǛǜǸǹ")
 _LOOKALIKES = str.maketrans("01345$@!", "oieasaai")
 
 
@@ -104,7 +106,7 @@ def _plain(char: str) -> bool:
     """Chinese characters, Latin letters, digits and a few marks: other scripts hide words, and fonts lack them."""
     if char in _MARKS or (char.isascii() and char.isalnum()):
         return True
-    return "\u4e00" <= char <= "\u9fff" or ("\u00c0" <= char <= "\u024f" and char.isalpha())
+    return "\u4e00" <= char <= "\u9fef" or ("\u00c0" <= char <= "\u00ff" and char.isalpha()) or char in _FURTHER
 
 
 def _banned(turn: Turn) -> Iterable[str]:

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pylopdf_fonts_zh_cn
 import pytest
+from PIL import ImageFont
 
 from campaigns import naming, running
 from campaigns.desk import Desk, apply_plan
@@ -185,7 +187,20 @@ BANNED = ("官方", "客服", "微信", "vx", "sex", "admin", "official", "shit"
 
 @pytest.mark.parametrize(
     "name",
-    ["阿芳", "阿芳妈妈", "欧阳·娜娜", "Zoë", "Mary-Jane O'Neil", "老王 88", "Essex", "J. Smith", "五哥", "十三姨", "ƒ"],
+    [
+        "阿芳",
+        "阿芳妈妈",
+        "欧阳·娜娜",
+        "Zoë",
+        "Mary-Jane O'Neil",
+        "老王 88",
+        "Essex",
+        "J. Smith",
+        "五哥",
+        "十三姨",
+        "Lǚ Bù",
+        "Dvořák",
+    ],
 )
 def test_names_that_may_stand(name: str) -> None:
     assert naming.unfit(naming.tidy(name), BANNED) == ""
@@ -215,6 +230,7 @@ def test_names_that_may_stand(name: str) -> None:
         ("<b>阿芳", "letters"),
         ("[[阿芳]]", "letters"),
         ("阿芳@家", "letters"),
+        ("Łukasz", "letters"),  # the font has no such letter
         ("官方阿芳", "banned"),
         ("官 方", "banned"),
         ("官·方", "banned"),
@@ -267,6 +283,19 @@ def test_a_plan_without_one_shows_the_campaigns(tmp_path: Path) -> None:
             assert "绑定" not in answer.messages[0]["text"]
 
     run(journey())
+
+
+def test_the_posters_font_has_every_letter_that_a_name_may_have() -> None:
+    font = ImageFont.truetype(str(Path(pylopdf_fonts_zh_cn.__file__).parent / "NotoSansSC-Regular.otf"), 24)
+
+    def drawn(char: str) -> tuple[Any, bytes]:
+        mask = font.getmask(char)
+        return mask.size, bytes(mask)
+
+    absent = drawn("\ue000")
+    allowed = [char for char in map(chr, range(0x20, 0xA000)) if naming._plain(char)]
+    assert len(allowed) > 20_000
+    assert [char for char in allowed if drawn(char) == absent] == []
 
 
 def test_a_drawing_is_told_by_its_name() -> None:
