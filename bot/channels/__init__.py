@@ -23,10 +23,9 @@ class Busy(Exception):
 
 
 class Service(Protocol):
-    """What a channel may ask of the house."""
+    """What a channel may ask of the house. `public_url` is where our own pages stand, without a path at its end."""
 
     public_url: str
-    """Scheme and host of our own pages, without a slash at the end."""
 
     def now(self) -> datetime:
         """Campaign time, aware UTC."""
