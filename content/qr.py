@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import io
 
-import qrcode
 from PIL import Image
 
-_LEAST_PIXELS = 480  # sharp on a phone's screen at half that size
+from content.posters.drawing import code
+from content.posters.layout import Box, Code
+
+SIDE = 480  # pixels: sharp on a phone's screen at half that size
+_WHERE = Code(Box(0, 0, SIDE, SIDE), dark=(0, 0, 0), light=(255, 255, 255))
 
 
 def png(text: str) -> bytes:
-    """A PNG whose one code reads as `text`, a third level of repair (M), four modules of white around it."""
-    code = qrcode.QRCode(error_correction=qrcode.constants.ERROR_CORRECT_M, border=4, mask_pattern=3)
-    code.add_data(text)
-    code.make(fit=True)
-    matrix = code.get_matrix()
-    side = len(matrix)
-    image = Image.new("1", (side, side), 1)
-    image.putdata([0 if dark else 1 for row in matrix for dark in row])
-    size = -(-_LEAST_PIXELS // side) * side
+    """A square PNG whose one code reads as `text`. Raises content.posters.QrTooLong."""
+    symbol = code(text, _WHERE)
+    image = Image.new("L", (SIDE, SIDE), 255)
+    edge = (SIDE - symbol.width) // 2
+    image.paste(0, (edge, edge), symbol)
     out = io.BytesIO()
-    image.resize((size, size), Image.Resampling.NEAREST).save(out, "PNG", optimize=True)
+    image.convert("1").save(out, "PNG", optimize=True)
     return out.getvalue()

@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pylopdf_fonts_zh_cn
 import pytest
-from PIL import ImageFont
 
 from campaigns import naming, running
 from campaigns.desk import Desk, apply_plan
 from campaigns.poster import drawing
 from content.bundle import Bundle
+from content.posters import setting
 from storage import people
 from tests.talking import NOON, SHIPPED, Talk, run, talking
 
@@ -286,10 +285,10 @@ def test_a_plan_without_one_shows_the_campaigns(tmp_path: Path) -> None:
 
 
 def test_the_posters_font_has_every_letter_that_a_name_may_have() -> None:
-    font = ImageFont.truetype(str(Path(pylopdf_fonts_zh_cn.__file__).parent / "NotoSansSC-Regular.otf"), 24)
+    face = setting.font(b"", 24, 400)
 
     def drawn(char: str) -> tuple[Any, bytes]:
-        mask = font.getmask(char)
+        mask = face.getmask(char)
         return mask.size, bytes(mask)
 
     absent = drawn("\ue000")
