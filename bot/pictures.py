@@ -13,13 +13,14 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from bot.channels import Channel, Link
 from bot.site.view import show_day
 from campaigns.naming import FIELD
+from content.faults import PlanFaults
 from content.library import Library
 from storage import people
 from storage.group import CODE_LETTERS
@@ -35,6 +36,9 @@ _POSTER = re.compile(
     f":(?P<code>{_CODE})(?::[0-9a-f]{{8}})?"
 )
 _BARE = re.compile(f"code:(?P<channel>{_PART}):(?P<account>{_PART}):(?P<code>{_CODE})")
+
+if TYPE_CHECKING:
+    from content.posters import Poster
 
 _log = structlog.get_logger(__name__)
 Read = Callable[..., Awaitable[Any]]
@@ -107,7 +111,7 @@ class Pictures:
 
     async def _poster(self, poster: str, language: str, channel: str, account: str, code: str) -> Drawn | None:
         library = self._library()
-        found = (await asyncio.to_thread(lambda: library.posters)).get(poster)  # the first time it reads them all
+        found = await self._layout(library, poster)
         opened = self._channel(channel, account)
         if found is None or language not in library.plan.languages or (opened is None and channel != "web"):
             return None
@@ -125,19 +129,28 @@ class Pictures:
         return (drawn, "image/jpeg") if drawn else None
 
     async def _bare(self, channel: str, account: str, code: str) -> Drawn | None:
-        def draw() -> bytes:
-            from content import qr  # drawing libraries: readiness does not wait for them
-
-            return qr.png(link.url)
-
         opened = self._channel(channel, account)
         if opened is None or await self.holder(code) is None:
             return None
         link = await self._link(opened, code)
         if link is None:
             return None
-        drawn = await self._once(("code", link.url), draw)
+        url = link.url
+
+        def draw() -> bytes:
+            from content import qr  # drawing libraries: readiness does not wait for them
+
+            return qr.png(url)
+
+        drawn = await self._once(("code", url), draw)
         return (drawn, "image/png") if drawn else None
+
+    async def _layout(self, library: Library, poster: str) -> Poster | None:
+        try:
+            return await asyncio.to_thread(library.poster, poster)
+        except PlanFaults as broken:
+            _log.error("poster_broken", poster=poster, fault=broken.faults[0].text("en"))
+            return None
 
     async def _once(self, key: tuple[Any, ...], draw: Callable[[], bytes]) -> bytes | None:
         """Draw, or have it drawn already. None after a fault of ours: its words are shown in place of the picture."""

@@ -6,7 +6,6 @@ Made once per revision and shared by all turns; nothing in it changes. It knows 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from content import faq, phrases
@@ -32,6 +31,7 @@ class Library:
         self.revision = revision
         self.files = bundle.files
         self._choices: dict[tuple[str, str], Choice] = {}  # made at first use: every answer shows some
+        self._posters: dict[str, Poster] = {}
         self._fields = {language: self._fields_of(language) for language in phrases.LANGUAGES}
         self.phrases = phrases.Phrases(self._own_phrases(), self._fields)
         self.faq = faq.Index.of(self._read("faq/"), self.plan.languages)
@@ -54,12 +54,13 @@ class Library:
         """A text of the plan with the fields every sentence may use."""
         return text.format_map(self._fields[language]) if "{" in text else text
 
-    @cached_property
-    def posters(self) -> dict[str, Poster]:
-        """The plan's posters by name, read at first use."""
+    def poster(self, name: str) -> Poster | None:
+        """The poster of that name, read at first use, if there is one. Raises PlanFaults when it cannot be drawn."""
         from content import posters  # drawing libraries: readiness does not wait for them
 
-        return posters.posters(self.files)
+        if name not in self._posters and name in posters.names(self.files):
+            self._posters[name] = posters.Poster.of(self.files, name)
+        return self._posters.get(name)
 
     def picture(self, name: str) -> tuple[bytes, str] | None:
         """Bytes and media type of a picture that belongs to this revision, or None."""

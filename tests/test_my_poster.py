@@ -84,7 +84,7 @@ def test_what_is_drawn_anew_is_valid_for_three_weeks_at_least(tmp_path: Path) ->
 def test_the_last_day_printed_is_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def journey(house: PosterHouse) -> None:
         told: list[Any] = []
-        poster = house.pictures._library().posters["invite"]
+        poster = house.pictures._library().poster("invite")
         draw = type(poster).draw
 
         def noted(self: Any, language: str, **more: Any) -> bytes:
@@ -140,7 +140,7 @@ def test_fifty_who_ask_at_once_draw_once(tmp_path: Path) -> None:
 
 def test_one_drawing_runs_at_a_time_beside_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def journey(house: PosterHouse) -> None:
-        poster = house.pictures._library().posters["invite"]
+        poster = house.pictures._library().poster("invite")
         draw, at_once, most = type(poster).draw, [0], [0]
 
         def counted(self: Any, language: str, **more: Any) -> bytes:
@@ -303,7 +303,7 @@ def test_what_cannot_be_drawn_is_said_in_words(tmp_path: Path, monkeypatch: pyte
             raise OSError("no such font")
 
         person = await house.follower()
-        monkeypatch.setattr(type(house.pictures._library().posters["invite"]), "draw", broken)
+        monkeypatch.setattr(type(house.pictures._library().poster("invite")), "draw", broken)
         await person.say("海报")
         for _ in range(200):
             if person.received[-1].how == "custom" and person.received[-1].content.startswith("〔"):
@@ -311,6 +311,18 @@ def test_what_cannot_be_drawn_is_said_in_words(tmp_path: Path, monkeypatch: pyte
             await asyncio.sleep(0.02)
         assert house.code(person) in person.received[-1].content
         assert (await house.get(f"poster:invite:zh:web:main:{house.code(person)}")).status_code == 404
+
+    run(tmp_path, journey)
+
+
+def test_a_poster_that_staff_broke_breaks_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def journey(house: PosterHouse) -> None:
+        library = house.pictures._library()
+        files = {**library.files, "posters/invite/poster.toml": b"size = [1]\n"}
+        monkeypatch.setattr(library, "files", files)
+        code = house.code(await house.follower())
+        assert (await house.get(f"poster:invite:zh:web:main:{code}")).status_code == 404
+        assert (await house.http.get(f"/r/{code}")).status_code == 200
 
     run(tmp_path, journey)
 
