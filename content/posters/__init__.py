@@ -47,7 +47,7 @@ class Poster:
 
     @classmethod
     def of(cls, files: Mapping[str, bytes], name: str) -> Poster:
-        """The poster `name` among a plan's files by their paths. Raises PlanFaults when it cannot be drawn from them."""
+        """The poster `name` among a plan's files by their paths. Raises PlanFaults when it cannot be drawn."""
         path = f"{FOLDER}/{name}/{FILE}"
         languages, fixed = _of_plan(files)
         if path not in files:

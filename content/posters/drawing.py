@@ -10,10 +10,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from content.posters import setting
-from content.posters.layout import Box, Code, Layout, Slot, Text
+from content.posters.layout import FIXED, OPEN, Box, Code, Layout, Slot, Text, fields
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,7 +23,7 @@ QUIET = 4  # modules of quiet zone, ISO/IEC 18004
 MASK = 0  # fixed: choosing one costs six times the drawing, and none of the eight scans measurably better
 MOST_KEPT = 24_000_000  # pixels of finished grounds that are kept, at 4 bytes each: two A4 at 300 dpi and seven phones
 MOST_PIXELS = 40_000_000  # of a picture that is opened
-NAME_MOST = 60  # characters of a name that are looked at at all
+NAME_MOST = 40  # characters of a name that are looked at at all
 
 
 class BadPicture(ValueError):
@@ -101,7 +101,7 @@ def background(ground: Ground) -> Image:
 
 def words_of(ground: Ground, text: Text, language: str, given: Mapping[str, str]) -> str:
     """The words of a text with its fields filled; those for empty fields, or none, when one of them is empty."""
-    fixed = {**dict.fromkeys(("product", "campaign", "organiser", "hotline"), ""), **ground.fixed.get(language, {})}
+    fixed = {**dict.fromkeys(FIXED, ""), **ground.fixed.get(language, {})}
     known = {**fixed, **given}
     words = text.words[language]
     if any(not known.get(name) for name in text.fields(language)):
@@ -112,30 +112,26 @@ def words_of(ground: Ground, text: Text, language: str, given: Mapping[str, str]
 
 
 def _open_in(words: str) -> frozenset[str]:
-    from content.posters.layout import OPEN, fields
-
     return fields(words) & frozenset(OPEN)
 
 
 def set_in(ground: Ground, text: Text, language: str, words: str) -> tuple[setting.Block, bool]:
     """The lines of `words` in the text's box, and whether they stay inside it."""
-    face = setting.font(ground.font, text.size[language], text.weight)
     box = text.box[language]
-    block = setting.broken(words, face, box.width)
-    left, top, right, bottom = ink(ground, text, language, block)
+    block = setting.broken(words, setting.font(ground.font, text.size[language], text.weight), box.width)
+    _, top, _, bottom = ink(ground, text, language, block)
     inside = top >= box.top - 1 and bottom <= box.top + box.height + 1
     return block, inside and max(block.widths) <= box.width
 
 
-def baselines(ground: Ground, text: Text, language: str, block: setting.Block) -> list[tuple[float, float]]:
+def baselines(text: Text, language: str, block: setting.Block) -> list[tuple[int, int]]:
     """Where each line begins: x and the y of its baseline. Chinese characters fill 0.88 above and 0.12 below it."""
     box, size = text.box[language], text.size[language]
-    height = size * (1 + text.leading * (len(block.lines) - 1))
-    room = box.height - height
+    room = box.height - size * (1 + text.leading * (len(block.lines) - 1))
     top = box.top + {"top": 0.0, "middle": room / 2, "bottom": room}[text.vertical]
     across = {"left": 0.0, "centre": 0.5, "right": 1.0}[text.align]
     return [
-        (box.left + across * (box.width - width), top + size * (0.88 + text.leading * row))
+        (round(box.left + across * (box.width - width)), round(top + size * (0.88 + text.leading * row)))
         for row, width in enumerate(block.widths)
     ]
 
@@ -144,7 +140,7 @@ def ink(ground: Ground, text: Text, language: str, block: setting.Block) -> tupl
     """The rectangle that the lines really cover: left, top, right, bottom."""
     face = setting.font(ground.font, text.size[language], text.weight)
     boxes = []
-    for line, (x, y) in zip(block.lines, baselines(ground, text, language, block), strict=True):
+    for line, (x, y) in zip(block.lines, baselines(text, language, block), strict=True):
         left, top, right, bottom = face.getbbox(line, anchor="ls")
         boxes.append((x + left, y + top, x + right, y + bottom))
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)
@@ -152,55 +148,39 @@ def ink(ground: Ground, text: Text, language: str, block: setting.Block) -> tupl
 
 
 def _write(image: Image, ground: Ground, text: Text, language: str, block: setting.Block) -> None:
-    from PIL import ImageDraw
-
-    pen = ImageDraw.Draw(image)
-    face = setting.font(ground.font, text.size[language], text.weight)
-    for line, place in zip(block.lines, baselines(ground, text, language, block), strict=True):
-        pen.text(place, line, fill=text.colour, font=face, anchor="ls")
+    for line, (x, y) in zip(block.lines, baselines(text, language, block), strict=True):
+        mask, (left, top) = setting.stamp(ground.font, text.size[language], text.weight, line)
+        image.paste(text.colour, (x + left, y + top, x + left + mask.width, y + top + mask.height), mask)
 
 
 def _finished(ground: Ground, language: str) -> Image:
-    """The background with the code's white field and every text that is the same on all drawings."""
+    """The background with the code's light field and every text that is the same on all drawings."""
     image = background(ground)
     image.paste(ground.layout.qr.light, ground.layout.qr.box.corners)
     for text in ground.layout.texts:
         if not text.fields(language):
-            words = words_of(ground, text, language, {})
-            if words:
-                _write(
-                    image,
-                    ground,
-                    text,
-                    language,
-                    setting.broken(words, _face(ground, text, language), _w(text, language)),
-                )
+            _write(
+                image, ground, text, language, set_in(ground, text, language, words_of(ground, text, language, {}))[0]
+            )
     return image
 
 
-def _face(ground: Ground, text: Text, language: str) -> Any:
-    return setting.font(ground.font, text.size[language], text.weight)
-
-
-def _w(text: Text, language: str) -> int:
-    return text.box[language].width
-
-
-def _fitting(ground: Ground, text: Text, language: str, given: Mapping[str, str]) -> setting.Block | None:
-    """The text set in its box; a name too long for it is cut with …, and at last the whole line is."""
+def fitting(ground: Ground, text: Text, language: str, given: Mapping[str, str]) -> setting.Block | None:
+    """An open text set in its box, None when there is none; a name too long is cut with …, or else the whole text."""
     words = words_of(ground, text, language, given)
     if not words:
         return None
     block, fits = set_in(ground, text, language, words)
     if fits:
         return block
+    named = "name" in text.fields(language) and bool(given.get("name"))
 
     def shortened(length: int) -> str:
-        if "name" in text.fields(language):
+        if named:
             return words_of(ground, text, language, {**given, "name": given["name"][:length].rstrip() + "…"})
         return words[:length].rstrip() + "…"
 
-    least, most = 0, len(given["name"]) if "name" in text.fields(language) else len(words)
+    least, most = 0, len(given["name"] if named else words) - 1
     while least < most:
         middle = (least + most + 1) // 2
         if set_in(ground, text, language, shortened(middle))[1]:
@@ -259,7 +239,7 @@ def drawn(ground: Ground, language: str, qr: str, given: Mapping[str, str], pict
     shown = {name: setting.showable(ground.font, value, NAME_MOST) for name, value in given.items()}
     for text in layout.texts:
         if text.fields(language):
-            block = _fitting(ground, text, language, shown)
+            block = fitting(ground, text, language, shown)
             if block:
                 _write(image, ground, text, language, block)
     return image

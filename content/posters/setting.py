@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from io import BytesIO
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from PIL.ImageFont import FreeTypeFont
 
 # GB/T 15834-2011: these do not begin a line, those do not end one.
@@ -59,7 +59,7 @@ def font(own: bytes, size: int, weight: int) -> FreeTypeFont:
     return face
 
 
-@cache
+@lru_cache(maxsize=16)
 def _nothing(own: bytes) -> bytes:
     return bytes(font(own, _SMALL, 400).getmask("\uffff"))
 
@@ -109,14 +109,19 @@ def _pieces(line: str) -> list[str]:
     return pieces
 
 
-def _filled(pieces: list[str], measure: Callable[[str], float], width: float) -> list[str]:
-    lines, line = [], ""
-    for piece in pieces:
-        if line and not piece.isspace() and measure((line + piece).rstrip()) > width:
-            lines.append(line.rstrip())
-            line = ""
-        line += piece if line or not piece.isspace() else ""
-    return [*lines, line.rstrip()]
+def _filled(pieces: list[tuple[str, float]], width: float) -> list[str]:
+    """The pieces, each with its width, in lines that are full."""
+    lines, line, long, gap = [], "", 0.0, 0.0
+    for piece, wide in pieces:
+        if piece.isspace():
+            gap += wide if line else 0.0
+        elif line and long + gap + wide > width:
+            lines.append(line)
+            line, long, gap = piece, wide, 0.0
+        else:
+            line += (" " if gap else "") + piece
+            long, gap = long + gap + wide, 0.0
+    return [*lines, line]
 
 
 def broken(text: str, face: FreeTypeFont, width: int) -> Block:
@@ -126,16 +131,33 @@ def broken(text: str, face: FreeTypeFont, width: int) -> Block:
     """
     lines: list[str] = []
     for paragraph in text.split("\n"):
+        paragraph = paragraph.strip()
         if face.getlength(paragraph) <= width:
-            lines.append(paragraph.strip())
+            lines.append(paragraph)
             continue
-        pieces = _pieces(paragraph.strip())
-        greedy = _filled(pieces, face.getlength, width)
-        least, most = width / len(greedy) / 2, float(width)
+        pieces = [(piece, face.getlength(piece)) for piece in _pieces(paragraph)]
+        count = len(_filled(pieces, width))
+        least, most = width / count / 2, float(width)
         while most - least > face.size / 4:
             middle = (least + most) / 2
-            within = _filled(pieces, face.getlength, middle)
-            fits = len(within) == len(greedy) and max(map(face.getlength, within)) <= width
-            least, most = (least, middle) if fits else (middle, most)
-        lines += _filled(pieces, face.getlength, most)
+            if len(_filled(pieces, middle)) == count:
+                most = middle
+            else:
+                least = middle
+        lines += _filled(pieces, most)
     return Block(tuple(lines), tuple(face.getlength(line) for line in lines))
+
+
+@lru_cache(maxsize=64)
+def stamp(own: bytes, size: int, weight: int, line: str) -> tuple[Image, tuple[int, int]]:
+    """One line as a mask, and where its upper left corner lies from the beginning of its baseline.
+
+    Kept, because the same date or invitation stands on many posters.
+    """
+    from PIL import Image, ImageDraw
+
+    face = font(own, size, weight)
+    left, top, right, bottom = (round(edge) for edge in face.getbbox(line, anchor="ls"))
+    mask = Image.new("L", (max(1, right - left), max(1, bottom - top)), 0)
+    ImageDraw.Draw(mask).text((-left, -top), line, fill=255, font=face, anchor="ls")
+    return mask, (left, top)
