@@ -80,7 +80,7 @@ class App:
         )
         service = self.settings.service
         self.house = House(self.store, self.vault, self.writer, self.now, service)
-        self.channels = tuple(open_channels(self.settings, self.house))
+        self.channels = self.house.pictures.channels = tuple(open_channels(self.settings, self.house))
         self.sender = Sender(self.writer.run, self.channels, self.now, holder)
         self.house.on_release = self.sender.wake
         daily = [job.daily for job in followers.of(self)]
@@ -118,7 +118,8 @@ class App:
             campaign = self._campaign
             number = revisions.current(connection, campaign)
             assert number is not None
-            library = Library(Bundle.of(revisions.files(connection, campaign, number)), number, words())
+            files = revisions.files(connection, campaign, number)
+            library = Library(Bundle.of(files), number, words(), self.settings.service.public_url)
         # Until its encoder is loaded, which takes seconds, the FAQ judges by characters alone.
         threading.Thread(target=_warm, args=(library,), daemon=True).start()
         return library

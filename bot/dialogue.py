@@ -205,8 +205,11 @@ def answer(group: Group, draft: Draft, make: Callable[[Draft], Turn]) -> tuple[D
     try:
         decide(turn)
     except Refusal as refusal:
+        let_go = draft.memory.get("form") == {}
         draft = group.refuse(draft)
         turn = make(draft)
+        if let_go:
+            turn.remember("form", {})  # or the next words would fill a form that the person has left
         turn.note("refused", rule=type(refusal).__name__)
         turn.say(refusal.phrase, *refusal.choices, **refusal.fields)
         _remember_choices(turn)

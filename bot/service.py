@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.config import ServiceSettings
+from bot.pictures import Pictures, is_drawn
 from bot.writer import Writer
 from campaigns import menu
 from storage import deliveries, kept, people
@@ -36,6 +37,7 @@ class House:
         self.language: str = settings.language
         self.trusted_proxies: tuple[str, ...] = tuple(settings.trusted_proxies)
         self.settled = writer.settled
+        self.pictures = Pictures(self._read, vault, lambda: writer.library, self.public_url)
         self.on_release: Callable[[], None] = lambda: None
         self._waiters: dict[int, set[asyncio.Event]] = {}
 
@@ -61,7 +63,9 @@ class House:
         }
 
     async def picture(self, name: str) -> tuple[bytes, str] | None:
-        """Bytes and media type of a picture of the applied plan."""
+        """Bytes and media type of a picture of the applied plan, or of one drawn for a person."""
+        if is_drawn(name):
+            return await self.pictures.picture(name)
         return self._writer.library.picture(name)
 
     async def recall(self, key: str) -> dict[str, Any] | None:
@@ -71,6 +75,10 @@ class House:
     async def keep(self, key: str, value: dict[str, Any], seconds: float) -> None:
         """Keep a shared value for so many seconds."""
         await self._writer.run(lambda connection: kept.keep(connection, key, value, seconds))
+
+    async def count(self, key: str, most: int, seconds: float) -> bool:
+        """Count one for all nodes, up to `most`."""
+        return await self._writer.run(lambda connection: kept.count(connection, key, most, seconds))
 
     async def history(self, account: str, address: str, limit: int) -> list[dict[str, Any]]:
         """The latest lines of a web conversation, oldest first."""

@@ -94,12 +94,14 @@ def pieces(app: App) -> dict[str, Any]:
 
 def opened(app: App) -> list[BaseRoute]:
     """The routes that exist once the house does: the public pages and what channels bring along."""
+    from bot.site.invited import invited_routes
     from bot.site.pages import site_routes
 
     assert app.house and app.writer
     writer = app.writer
     chat = "/chat" if any(channel.name == "web" for channel in app.channels) else ""
     routes = site_routes(app.house, lambda: writer.library.plan, chat)
+    routes += invited_routes(app.house, lambda: writer.library.plan)
     return routes + [route for channel in app.channels for route in channel.routes()]
 
 

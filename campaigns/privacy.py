@@ -71,7 +71,13 @@ def _tell(turn: Turn) -> None:
         consent=turn.phrase("privacy.yes" if turn.consents else "privacy.no"),
         points=turn.balance() + turn.held(),
         messages=known["messages"],
-        profile=", ".join(f"{name}: {value}" for name, value in known["profile"].items())
+        profile=", ".join(f"{_called(turn, name)}: {value}" for name, value in known["profile"].items())
         or turn.phrase("privacy.none"),
         code=turn.code,
     )
+
+
+def _called(turn: Turn, name: str) -> str:
+    """What a field of the profile is called: as the choice that leads to it, where there is one."""
+    label = f"choice.{name}"
+    return turn.phrase(label) if turn.library.phrases.has(label) else name

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from campaigns.refusals import NotRunning
 from campaigns.turn import Turn
-from content.message import Picture
 
 CLAUSES = ("response",)
 WORDS = {
     "human": ("人工", "转人工", "客服", "人工客服", "human", "agent", "support"),
     "apply": ("办理", "怎么办理", "申请", "apply", "sign up"),
-    "poster": ("海报", "活动海报", "poster"),
     "draw": ("抽奖", "draw", "lottery"),
     "redeem": ("兑换", "积分兑换", "redeem"),
     "quiz": ("答题", "quiz"),
@@ -18,7 +16,7 @@ WORDS = {
 
 
 def answer(turn: Turn, command: str) -> None:
-    """Hand over to people, explain applying, show the campaign's poster; refuse what does not run yet."""
+    """Hand over to people, explain applying; refuse what does not run yet."""
     if command == "human":
         hand_over(turn, "asked")
     elif command == "apply":
@@ -26,15 +24,6 @@ def answer(turn: Turn, command: str) -> None:
         if applications is None:
             raise NotRunning("menu", "human", what=turn.phrase("choice.apply"))
         turn.say_text(applications.text[turn.language], "human", "menu")
-    elif command == "poster":
-        welcome = turn.plan.welcome
-        text = turn.phrase("poster.campaign")
-        turn.say_text(
-            text,
-            "apply",
-            "menu",
-            picture=Picture(welcome.picture, turn.plan.title[turn.language]),
-        )
     else:
         raise NotRunning("menu", "human", what=turn.phrase(f"choice.{command}"))
 

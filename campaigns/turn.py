@@ -220,6 +220,13 @@ class Turn:
         if not self._done_when_joined("timer", key):
             self._draft.timers.append((f"{key}/{self.person}", self.person, kind, micros(due), data))
 
+    def tell(self, name: str, value: str | None) -> None:
+        """Keep what the person tells of themselves, encrypted under their key; None takes it away.
+
+        Details of a person belong here alone, never into `remember` or `note`.
+        """
+        self._draft.profile[name] = value
+
     # ---- the person's choices
 
     def choose_language(self, language: str) -> None:

@@ -152,6 +152,7 @@ class Bundle:
         yield from reading.unset_in(document.data)
         yield from rules.budget_lines(parts)
         yield from rules.named_files(parts, self.files.keys())
+        yield from rules.own_poster(parts, self.files.keys())
         yield from rules.repeated_ids(parts)
         yield from rules.dates(parts)
         yield from rules.left_out(parts, document.data)

@@ -6,26 +6,32 @@ Made once per revision and shared by all turns; nothing in it changes. It knows 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from content import faq, phrases
 from content.bundle import Bundle
 from content.message import Choice
 from content.toml import parse
 
+if TYPE_CHECKING:
+    from content.posters import Poster
+
 
 class Library:
     """`plan`, `phrases`, `faq`, `revision`, and the bytes of pictures."""
 
-    def __init__(self, bundle: Bundle, revision: int, words: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, bundle: Bundle, revision: int, words: Mapping[str, tuple[str, str]], address: str = "") -> None:
         """Read a checked bundle. `words` are the commands that can always be typed (normalised word → command).
 
-        Raises PlanFaults when the bundle was not fit to be applied.
+        `address` is where our own pages stand; sentences call it {address}. Raises PlanFaults when the bundle was not
+        fit to be applied.
         """
         self.plan = bundle.plan
+        self._address = address
         self.revision = revision
         self.files = bundle.files
         self._choices: dict[tuple[str, str], Choice] = {}  # made at first use: every answer shows some
+        self._posters: dict[str, Poster] = {}
         self._fields = {language: self._fields_of(language) for language in phrases.LANGUAGES}
         self.phrases = phrases.Phrases(self._own_phrases(), self._fields)
         self.faq = faq.Index.of(self._read("faq/"), self.plan.languages)
@@ -47,6 +53,14 @@ class Library:
     def fill(self, text: str, language: str) -> str:
         """A text of the plan with the fields every sentence may use."""
         return text.format_map(self._fields[language]) if "{" in text else text
+
+    def poster(self, name: str) -> Poster | None:
+        """The poster of that name, read at first use, if there is one. Raises PlanFaults when it cannot be drawn."""
+        from content import posters  # drawing libraries: readiness does not wait for them
+
+        if name not in self._posters and name in posters.names(self.files):
+            self._posters[name] = posters.Poster.of(self.files, name)
+        return self._posters.get(name)
 
     def picture(self, name: str) -> tuple[bytes, str] | None:
         """Bytes and media type of a picture that belongs to this revision, or None."""
@@ -72,6 +86,7 @@ class Library:
         zone = plan.zone
         return {
             "product": plan.product[spoken],
+            "address": self._address,
             "campaign": plan.title[spoken],
             "hotline": plan.response.hotline,
             "hours": plan.response.service_hours[spoken],

@@ -96,6 +96,7 @@ _ALWAYS = frozenset(
         "hours",
         "organiser",
         "cancel_product",
+        "address",
         "start",
         "end",
     }

@@ -56,6 +56,7 @@ class Group:
         self._memory: dict[tuple[int, str], str] = {}
         self._twins: dict[int, list[Speaker]] = {}
         self._posted: list[tuple[Posting, int, int | None]] = []
+        self._profiles: dict[int, dict[str, Any]] = {}
         self._erased: list[Draft] = []
         self.meeting: joining.Meeting | None = None  # what a typed joining code led to; such a message stands alone
         self._joinings: list[Draft] = []
@@ -285,6 +286,8 @@ class Group:
                 setattr(same, name, value)
         if draft.changes:
             self._changed[speaker.id] = speaker
+        if draft.profile:
+            self._profiles.setdefault(speaker.id, {}).update(draft.profile)
         for key, person, kind, due_at, data in draft.timers:
             self._add("timer", (self.new_id(), key, person, kind, due_at, dumps(data), False))
         for given, wording in draft.consents:
@@ -306,6 +309,7 @@ class Group:
         bulk.update(connection, _TABLES["timer"], "id", ("fired",), sorted(self._rows.get("fired", ())))
         if self._joinings:
             joining.write(connection, self._vault, self._joinings)
+        people.change_profiles(connection, self._vault, self._profiles)
         for draft in self._erased:
             self._erase(draft)
 

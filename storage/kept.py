@@ -1,4 +1,5 @@
-"""Small values shared by all nodes, each with an end in machine time: access tokens, ids of uploaded pictures."""
+"""Small values shared by all nodes, each with an end in machine time: access tokens, ids of uploaded pictures,
+counts of what a day allows."""
 
 from __future__ import annotations
 
@@ -28,3 +29,19 @@ def keep(connection: Connection, key: str, value: dict[str, Any], seconds: float
         ),
         {"key": key, "value": json.dumps(value), "until": until},
     )
+
+
+def count(connection: Connection, key: str, most: int, seconds: float) -> bool:
+    """Count one under `key`; False, and nothing counted, when that would be more than `most` (at least 1).
+
+    The count lives for `seconds` from its first one; a key should name its day or hour.
+    """
+    until = machine_now(connection) + int(seconds * 1_000_000)
+    counted = connection.execute(
+        text(
+            "INSERT INTO kept (key, value, until) VALUES (:key, '1', :until) ON CONFLICT (key) DO UPDATE "
+            "SET value = CAST(CAST(kept.value AS INTEGER) + 1 AS TEXT) WHERE CAST(kept.value AS INTEGER) < :most"
+        ),
+        {"key": key, "until": until, "most": most},
+    )
+    return counted.rowcount == 1

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
+from storage import bulk, tables
 from storage.tables import instant, micros
 from storage.vault import Vault
 
@@ -44,6 +46,26 @@ def find(connection: Connection, vault: Vault, channel: str, account: str, addre
         ),
         {"d": digest},
     ).scalar()
+
+
+def by_code(connection: Connection, vault: Vault, code: str) -> dict[str, Any] | None:
+    """Whose referral code this is: `id`, `guest`, `language`, `profile`; of a joined person, those of who they are now.
+
+    None for a code that nobody has, or whose person was erased.
+    """
+    row = connection.execute(
+        text(
+            "WITH RECURSIVE chain(id, alias_of) AS (SELECT id, alias_of FROM subscriber WHERE code = :c "
+            "UNION SELECT s.id, s.alias_of FROM chain JOIN subscriber s ON s.id = chain.alias_of) "
+            "SELECT s.id, s.guest, s.language FROM chain JOIN subscriber s ON s.id = chain.id "
+            "WHERE chain.alias_of IS NULL AND s.status = 'active'"
+        ),
+        {"c": code},
+    ).first()
+    if row is None:
+        return None
+    profile = read_profile(connection, vault, row.id)
+    return {"id": row.id, "guest": bool(row.guest), "language": row.language, "profile": profile}
 
 
 def balances(connection: Connection, subscriber: int) -> dict[str, int]:
@@ -191,6 +213,32 @@ def write_profile(connection: Connection, vault: Vault, subscriber: int, data: d
         ),
         {"s": subscriber, "p": vault.seal(key, data)},
     )
+
+
+def change_profiles(connection: Connection, vault: Vault, changes: Mapping[int, Mapping[str, Any]]) -> None:
+    """Change single fields of these locked people's profiles; None takes a field away. Set-wise."""
+    if not changes:
+        return
+    rows = bulk.select(
+        connection,
+        "SELECT k.subscriber, k.wrapped, p.sealed FROM person_key k LEFT JOIN profile p ON p.subscriber = k.subscriber "
+        "WHERE k.subscriber IN {set}",
+        sorted(changes),
+    )
+    known = {row.subscriber: (bytes(row.wrapped), row.sealed) for row in rows}
+    keys, profiles = [], []
+    for subscriber, fields in sorted(changes.items()):
+        wrapped, sealed = known.get(subscriber, (b"", None))
+        if wrapped:
+            key = vault.unwrap(wrapped)
+        else:
+            key, wrapped = vault.new_person_key()
+            keys.append((subscriber, wrapped))
+        before = vault.open(key, bytes(sealed)) if sealed else {}
+        after = {name: value for name, value in {**before, **fields}.items() if value is not None}
+        profiles.append((subscriber, vault.seal(key, after)))
+    bulk.insert(connection, tables.metadata.tables["person_key"], ("subscriber", "wrapped"), keys)
+    bulk.upsert(connection, tables.metadata.tables["profile"], ("subscriber", "sealed"), profiles)
 
 
 def conversation(connection: Connection, number: int, limit: int) -> list[dict[str, Any]]:

@@ -77,7 +77,7 @@ JOURNEYS: dict[str, tuple[str, Table]] = {
         [
             ("help", ("Just ask", "STOP")),
             ("apply", ("1. Talk to a person",)),
-            ("poster", ("The poster of",)),
+            ("poster", ("ress and hold",)),
             ("quiz", ("is not open yet",)),
             ("redeem", ("is not open yet",)),
             ("language", ("Choose your language",)),

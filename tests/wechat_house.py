@@ -38,6 +38,7 @@ class House:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
+        self.public_url = "https://family.example.com"
         self.heard: list[Incoming] = []
         self.says: list[dict[str, Any]] = [{"text": "好的"}]
         self.before: Callable[[Incoming], Awaitable[None]] | None = None
@@ -78,6 +79,14 @@ class House:
     async def keep(self, key: str, value: dict[str, Any], seconds: float) -> None:
         await asyncio.sleep(0)
         self.kept[key] = value, time.monotonic() + seconds
+
+    async def count(self, key: str, most: int, seconds: float) -> bool:
+        await asyncio.sleep(0)
+        value, until = self.kept.get(key, ({}, 0.0))
+        counted = int(value.get("counted", 0)) if time.monotonic() < until else 0
+        if counted < most:
+            self.kept[key] = {"counted": counted + 1}, time.monotonic() + seconds
+        return counted < most
 
 
 def settings(**changed: Any) -> WeChatAccount:

@@ -23,7 +23,9 @@ class Busy(Exception):
 
 
 class Service(Protocol):
-    """What a channel may ask of the house."""
+    """What a channel may ask of the house. `public_url` is where our own pages stand, without a path at its end."""
+
+    public_url: str
 
     def now(self) -> datetime:
         """Campaign time, aware UTC."""
@@ -74,6 +76,10 @@ class Service(Protocol):
 
     async def keep(self, key: str, value: dict[str, Any], seconds: float) -> None:
         """Keep a small shared value for all nodes for so many seconds of machine time."""
+        ...
+
+    async def count(self, key: str, most: int, seconds: float) -> bool:
+        """Count one under `key` for all nodes, for `seconds` from the first; False when `most` were counted already."""
         ...
 
 

@@ -20,6 +20,7 @@ from bot.wechat.door import SAID_SECONDS, Door, said_key
 from bot.wechat.faults import BAD_MEDIA, NO_PERMISSION, Fault, outcome
 from bot.wechat.media import Media
 from bot.wechat.rendering import Piece, pieces, spoken
+from bot.wechat.scenes import Scenes
 from bot.wechat.seal import Seal
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class WeChat:
         secret = settings.app_secret.get_secret_value()
         self.api = Api(account, settings.app_id, secret, settings.api_url, service, self.abilities)
         self._media = Media(account, self.api, service)
+        self._scenes = Scenes(account, self.api, service, self.abilities)
         self._mode = settings.mode
         seal = Seal(token, aes_key if settings.mode != "plain" else "", settings.app_id)
         self._door = Door(account, settings.mode, seal, service, self.abilities, self._media)
@@ -70,8 +72,8 @@ class WeChat:
         return [Route(path, self._door)]
 
     async def link(self, scene: str) -> Link | None:
-        """Not yet: scene QR codes come with the posters."""
-        return None
+        """What a QR code with this scene holds: whoever scans it follows, or opens the chat, with the scene."""
+        return await self._scenes.link(scene)
 
     def pulls(self) -> bool:
         """WeChat pushes; nobody fetches."""
@@ -91,7 +93,7 @@ class WeChat:
         """Send by the customer-service API, piece by piece, from where an earlier try or the passive reply ended."""
         if not await self.abilities.has(CUSTOMER_SERVICE):
             return Outcome("refused", "no_capability")
-        parts = pieces(parcel.message, pictures=await self.abilities.has(MEDIA))
+        parts = pieces(parcel.message, await self.abilities.has(MEDIA), self._service.public_url)
         if not parts:
             return Outcome("failed", "empty")
         first = await self._said(parcel) if len(parts) > 1 else 0
@@ -146,7 +148,9 @@ class WeChat:
         if media_id:
             await self.api.wechat.message.send_image(address, media_id)
         else:
-            await self.api.wechat.message.send_text(address, spoken({"alt": piece.text}))
+            await self.api.wechat.message.send_text(
+                address, spoken({"name": piece.picture, "alt": piece.text}, self._service.public_url)
+            )
 
     async def _upload(self, name: str, refused: str = "") -> str:
         try:

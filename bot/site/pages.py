@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from functools import cache
+from math import ceil
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlencode
@@ -18,13 +19,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from bot.site.edge import PAGE_HEADERS, language_asked
+from bot.pictures import Pictures, is_drawn
+from bot.site.edge import PAGE_HEADERS, Buckets, caller_network, language_asked
 from bot.site.view import SiteView, site_view
 from content.plan.model import Plan
 
 HERE = Path(__file__).parent
 NAMES = {"zh": "中文", "en": "English"}
 PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/svg+xml")
+DRAWINGS_A_MINUTE = 120  # by network; one may stand for many phones
 
 WORDS = {
     "zh": {
@@ -93,6 +96,8 @@ class SiteService(Protocol):
     """The house as the public pages need it."""
 
     language: str
+    trusted_proxies: tuple[str, ...]
+    pictures: Pictures
 
     async def picture(self, name: str) -> tuple[bytes, str] | None:
         """Bytes and media type of a picture of the applied plan, or None."""
@@ -108,8 +113,16 @@ def site_routes(service: SiteService, plan: Callable[[], Plan], chat: str = "") 
         view = site_view(applied, language_asked(request, applied.languages, fallback))
         return HTMLResponse(page(view, chat, _scene(request)), headers=PAGE_HEADERS | {"Vary": "Accept-Language"})
 
+    drawings = Buckets(DRAWINGS_A_MINUTE, 60)
+
     async def picture(request: Request) -> Response:
-        found = await service.picture(request.path_params["name"])
+        name = request.path_params["name"]
+        # Anybody may ask for what is drawn; the plan's own pictures cost nothing.
+        if is_drawn(name):
+            wait = drawings.take(caller_network(request, service.trusted_proxies))
+            if wait or service.pictures.busy:
+                return Response(status_code=429 if wait else 503, headers={"Retry-After": str(ceil(wait) or 5)})
+        found = await service.picture(name)
         if found is None or found[1] not in PICTURE_TYPES:
             return Response(status_code=404, headers={"X-Content-Type-Options": "nosniff"})
         # A drawing may carry scripts: opened by itself it must not run any.
@@ -137,7 +150,7 @@ def page(view: SiteView, chat: str, scene: str = "") -> str:
         return "/?" + urlencode({"lang": language} | ({"c": scene} if scene else {}))
 
     return (
-        _templates()
+        templates()
         .get_template("page.html")
         .render(
             view=view,
@@ -181,7 +194,8 @@ def _static_url(name: str) -> str:
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
+    """The pages' templates."""
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,

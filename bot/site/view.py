@@ -193,10 +193,11 @@ def _window(plan: Plan, language: str) -> str:
     first, last = (
         instant.astimezone(plan.zone) for instant in (plan.window.start, plan.window.end - timedelta(seconds=1))
     )
-    return f"{_day(first, language)} – {_day(last, language)}"
+    return f"{show_day(first, language)} – {show_day(last, language)}"
 
 
-def _day(day: datetime, language: str) -> str:
+def show_day(day: datetime, language: str) -> str:
+    """A day as people write it."""
     if language == "zh":
         return f"{day.year} 年 {day.month} 月 {day.day} 日"
     return f"{day.day} {month_name[day.month]} {day.year}"

@@ -26,7 +26,7 @@ from bot.channels import Busy, Service
 from bot.wechat.capabilities import CUSTOMER_SERVICE, MEDIA, Capabilities
 from bot.wechat.media import Media
 from bot.wechat.reading import Fields, incoming, read_xml
-from bot.wechat.rendering import image_reply, join, sealed_reply, text_reply
+from bot.wechat.rendering import image_reply, is_own, join, sealed_reply, text_reply
 from bot.wechat.seal import Refused, Seal
 from storage.incoming import Answer, Incoming
 
@@ -38,6 +38,7 @@ _BODY_SECONDS = 5.0
 _LOOK_AFTER_SECONDS = 0.1  # a caller does not hang up sooner, and looking costs more than the whole parse
 _UNANSWERABLE = frozenset({"unfollow", "view", "notice"})
 _ENCRYPT = re.compile(rb"<Encrypt><!\[CDATA\[([A-Za-z0-9+/=]+)\]\]></Encrypt>")
+PICTURE_SECONDS = 3.5  # of WeChat's five, from the callback on
 SAID_SECONDS = 7 * 86_400.0
 
 Query = dict[bytes, bytes]
@@ -79,7 +80,7 @@ class Door:
         answer = await self._service.hear(heard)
         if time.monotonic() - began > _LOOK_AFTER_SECONDS and await _hung_up(receive):
             return  # the same message comes again within seconds and fetches the stored answer; else the lease ends
-        await self._answer(fields, heard, answer, send)
+        await self._answer(fields, heard, answer, send, began + PICTURE_SECONDS)
 
     def _open(self, query: Query, body: bytes) -> Fields:
         """The fields of a callback whose signature, age and envelope are right. Raises Refused."""
@@ -102,12 +103,12 @@ class Door:
             log.warning("wechat %s: a rightly signed request was %.0f s off; is the clock right?", self._account, age)
             raise Refused(403, "请求已过时 stale request")
 
-    async def _answer(self, fields: Fields, heard: Incoming, answer: Answer, send: Send) -> None:
+    async def _answer(self, fields: Fields, heard: Incoming, answer: Answer, send: Send, until: float) -> None:
         if not answer.messages or heard.kind in _UNANSWERABLE:
             await _write(send, 200, b"success", b"text/plain")
             self._release(answer.deliveries)
             return
-        carried, reply, begun = await self._reply(fields, answer.messages)
+        carried, reply, begun = await self._reply(fields, answer.messages, until)
         try:
             await _write(send, 200, self._close(reply) if reply else b"success", b"text/xml; charset=utf-8")
         except OSError:
@@ -117,21 +118,35 @@ class Door:
         if carried < len(answer.deliveries):
             await self._pass_on(answer.deliveries[carried:], begun)
 
-    async def _reply(self, fields: Fields, messages: Sequence[dict[str, Any]]) -> tuple[int, bytes, bool]:
+    async def _reply(self, fields: Fields, messages: Sequence[dict[str, Any]], until: float) -> tuple[int, bytes, bool]:
         """How many messages the one passive reply carries whole, its XML, and whether it begins the next one.
 
         Plain texts share the reply. Of a text with a picture the text goes now and the picture follows actively; a
-        picture alone goes now if it is uploaded already, for uploading could cost the five seconds.
+        picture alone goes now if it is uploaded already, for uploading could cost the five seconds. Where nothing can
+        follow, a picture made for the person goes instead of its text if it can be had `until` then (monotonic).
         """
-        can_send = self._abilities.expects(CUSTOMER_SERVICE)
-        carried, piece, begun = join(messages, can_send and self._abilities.expects(MEDIA))
+        can_send, can_show = self._abilities.expects(CUSTOMER_SERVICE), self._abilities.expects(MEDIA)
         people = fields["FromUserName"], fields["ToUserName"], int(self._service.now().timestamp())
+        if can_show and not can_send and is_own(messages[0]):
+            media_id = await self._in_time(messages[0]["picture"]["name"], until)
+            if media_id:
+                return 1, image_reply(*people, media_id), False
+        carried, piece, begun = join(messages, can_send and can_show, self._service.public_url)
         if piece is None:
             return carried, b"", False
         if not piece.picture:
             return carried, text_reply(*people, piece.text), begun
         media_id = await self._media.known(piece.picture)
         return (1, image_reply(*people, media_id), False) if media_id else (0, b"", False)
+
+    async def _in_time(self, name: str, until: float) -> str:
+        """The id of the picture, drawn and uploaded; nothing when that takes too long, and then it is ready later."""
+        uploading = asyncio.create_task(self._media.upload(name))
+        uploading.add_done_callback(_heard_of)
+        done, _ = await asyncio.wait([uploading], timeout=max(0.0, until - time.monotonic()))
+        if not done or uploading.exception():
+            return ""
+        return uploading.result()
 
     async def _pass_on(self, deliveries: Sequence[int], begun: bool) -> None:
         try:
@@ -151,6 +166,12 @@ class Door:
         timestamp, nonce = str(int(self._service.now().timestamp())), str(random.getrandbits(40))
         signature = self._seal.sign(timestamp.encode(), nonce.encode(), encrypted)
         return sealed_reply(encrypted, signature, timestamp, nonce)
+
+
+def _heard_of(task: asyncio.Task[str]) -> None:
+    """An upload that failed after its person was answered is a line in the log, no more."""
+    if not task.cancelled() and (fault := task.exception()):
+        log.warning("wechat: a picture did not come in time: %s", fault)
 
 
 def said_key(account: str, delivery: int) -> str:

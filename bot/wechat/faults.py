@@ -12,10 +12,11 @@ from bot.channels import Outcome
 
 TOKEN_CODES = frozenset({40001, 40014, 42001})
 NO_PERMISSION = 48001
+DAY_QUOTA = 45009
 BAD_MEDIA = 40007
 NO_MENU = 46003
 
-_CHINA = timezone(timedelta(hours=8))  # quotas of the platform turn with the day of UTC+8
+CHINA = timezone(timedelta(hours=8))  # quotas of the platform turn with the day of UTC+8
 _STOP_SECONDS = 600.0
 
 
@@ -80,7 +81,7 @@ def outcome(fault: Fault, now: datetime) -> Outcome:
         return Outcome("sent", "sent_before")
     if code == 45011:
         return Outcome("slow", "minute_quota", 61.0 - now.second)
-    if code == 45009:
+    if code == DAY_QUOTA:
         return Outcome("slow", "day_quota", _until_tomorrow(now))
     if code == -1 or (code == 0 and fault.reached):
         return Outcome("doubtful", "busy" if code else "no_answer")
@@ -90,6 +91,6 @@ def outcome(fault: Fault, now: datetime) -> Outcome:
 
 
 def _until_tomorrow(now: datetime) -> float:
-    local = now.astimezone(_CHINA)
+    local = now.astimezone(CHINA)
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     return (midnight - local).total_seconds() + 1.0

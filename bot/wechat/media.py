@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import logging
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 from bot.wechat.api import Api
 from bot.wechat.capabilities import Shared
@@ -34,7 +35,7 @@ class Media:
         self._prefix = f"wechat:{account}:media:"
         self._api = api
         self._pictures = pictures
-        self._uploading = asyncio.Lock()
+        self._uploading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def known(self, name: str) -> str:
         """The id of the picture `name` if it is uploaded already, else nothing."""
@@ -58,7 +59,8 @@ class Media:
         if ending is None or len(content) > IMAGE_BYTES:
             log.warning("wechat: picture %s is %s of %d bytes, not to be shown", name, media_type, len(content))
             return ""
-        async with self._uploading:
+        # Each picture once; different ones side by side, for people's own posters come by the hundred.
+        async with self._uploading.setdefault(self._key(content), asyncio.Lock()):
             kept = await self._pictures.recall(self._key(content))
             if kept and kept["id"] != refused:
                 return str(kept["id"])

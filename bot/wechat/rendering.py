@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 TEXT_BYTES = 2048  # the platform's limit on a text, passive or active (45002 above)
 
@@ -22,21 +23,33 @@ class Piece:
     picture: str = ""
 
 
-def pieces(tree: dict[str, Any], pictures: bool) -> list[Piece]:
-    """What `tree` becomes, in order: the words first, then the picture; without `pictures` its words stand for it."""
+def pieces(tree: dict[str, Any], pictures: bool, address: str = "") -> list[Piece]:
+    """What `tree` becomes, in order: the words first, then the picture; without `pictures` its words stand for it.
+
+    `address` is where our own pages stand (see `spoken`).
+    """
     text = words(tree)
     picture = tree.get("picture")
     if picture and not pictures:
-        text = f"{text}\n{spoken(picture)}" if text else spoken(picture)
+        instead = spoken(picture, address)
+        text = f"{text}\n{instead}" if text else instead
     parts = [Piece(part) for part in split(text)]
     if picture and pictures:
         parts.append(Piece(picture["alt"], picture["name"]))
     return parts
 
 
-def spoken(picture: dict[str, Any]) -> str:
-    """The words that stand where `picture` cannot be shown."""
-    return f"〔{picture['alt']}〕"
+def spoken(picture: dict[str, Any], address: str = "") -> str:
+    """The words that stand where `picture` cannot be shown; those of one made for the person open it at `address`."""
+    alt = picture["alt"]
+    if address and is_own({"picture": picture}):
+        alt = _anchor(f"{address}/pictures/{quote(picture['name'], safe='')}", alt)
+    return f"〔{alt}〕"
+
+
+def is_own(tree: dict[str, Any]) -> bool:
+    """Whether `tree` shows a picture made for this person, which is what they asked for."""
+    return str(tree.get("picture", {}).get("name", "")).startswith("poster:")
 
 
 def words(tree: dict[str, Any]) -> str:
@@ -52,8 +65,12 @@ def _line(number: int, choice: dict[str, Any]) -> str:
     label, url = choice["label"], choice.get("url")
     if not url:
         return f"{number}. {label}"
+    return f"{number}. {_anchor(url, label)}"
+
+
+def _anchor(url: str, label: str) -> str:
     shown = label.replace("<", "＜").replace(">", "＞")
-    return f'{number}. <a href="{url.replace(chr(34), "%22")}">{shown}</a>'
+    return f'<a href="{url.replace(chr(34), "%22")}">{shown}</a>'
 
 
 def split(text: str, limit: int = TEXT_BYTES) -> list[str]:
@@ -71,7 +88,7 @@ def split(text: str, limit: int = TEXT_BYTES) -> list[str]:
     return parts
 
 
-def join(trees: Sequence[dict[str, Any]], pictures: bool) -> tuple[int, Piece | None, bool]:
+def join(trees: Sequence[dict[str, Any]], pictures: bool, address: str = "") -> tuple[int, Piece | None, bool]:
     """The first platform message that can carry `trees`, for a passive reply, which is one message only.
 
     Returns how many leading trees it carries whole, the piece, and whether it carries the beginning of the next tree.
@@ -80,7 +97,7 @@ def join(trees: Sequence[dict[str, Any]], pictures: bool) -> tuple[int, Piece | 
     said = ""
     carried = 0
     for tree in trees:
-        parts = pieces(tree, pictures)
+        parts = pieces(tree, pictures, address)
         joined = f"{said}\n\n{parts[0].text}" if said and parts else parts[0].text if parts else said
         if len(parts) > 1 or (parts and parts[0].picture) or len(joined.encode()) > TEXT_BYTES:
             if said:

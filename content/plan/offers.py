@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from content.plan.terms import Benefit, Count, Fen, Id, Megabytes, Span, Table, Whole, amount, refuse, term
-from content.plan.texts import Caption, Long, Name
+from content.plan.terms import Benefit, Count, Fen, Id, Megabytes, Span, Table, Whole, amount, instead, refuse, term
+from content.plan.texts import Caption, Long, Name, Words
 
 
 class Package(Table):
@@ -68,6 +68,13 @@ class Redemption(Table):
     gifts: tuple[Gift, ...] = term("礼品", "gifts", min_length=1)
 
 
+class OwnPoster(Table):
+    """Every referrer's own poster: which one, and what the name that people put on it must not say."""
+
+    use: Id = term("用哪张海报", "which poster")
+    banned: tuple[Words, ...] = term("署名禁用词", "words banned from names")
+
+
 class Referral(Table):
     """A reward for both sides when a friend really signs up; one level only."""
 
@@ -83,6 +90,7 @@ class Referral(Table):
     clawback: Span = amount("可扣回期限", "time in which a reward can be taken back")
     expected: Count = amount("预计有效推荐数", "qualified referrals expected")
     typed_within: Span = amount("首次来访后多久内可补填推荐码", "time after the first contact to type a code")
+    poster: OwnPoster | None = instead("我的海报", "a poster of one's own")
     text: Long = term("说明", "explanation")
 
 

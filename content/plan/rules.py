@@ -77,6 +77,25 @@ def named_files(parts: Mapping[str, Any], files: Collection[str]) -> Iterator[Fi
                 )
 
 
+def own_poster(parts: Mapping[str, Any], files: Collection[str]) -> Iterator[Finding]:
+    """The poster that referrers get lies in the folder of posters."""
+    referral = parts.get("referral")
+    own = referral.poster if referral else None
+    names = sorted({name.split("/")[1].removesuffix(".toml") for name in files if name.startswith("posters/")})
+    if own and own.use not in names:
+        near = difflib.get_close_matches(own.use, names, n=1)
+        yield (
+            ("referral", "poster", "use"),
+            "fault",
+            Said(
+                f"没有海报 {own.use}",
+                f"no such poster: {own.use}",
+                f"是不是 {near[0]}？" if near else f"现有海报：{'、'.join(names)}",
+                f"did you mean {near[0]}?" if near else f"posters: {', '.join(names)}",
+            ),
+        )
+
+
 def repeated_ids(parts: Mapping[str, Any]) -> Iterator[Finding]:
     """Within one list no id comes twice, and no keyword stands for two things or hides a leave word."""
     seen: set[tuple[Path, str]] = set()

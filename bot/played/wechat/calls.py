@@ -24,6 +24,8 @@ _TEXTS = {
     0: "ok",
     40001: "invalid credential, access_token is invalid or not latest",
     40003: "invalid openid",
+    40052: "invalid action name",
+    40053: "invalid action info",
     42001: "access_token expired",
     45009: "reach max api daily quota limit",
     45011: "api minute-quota reach limit, must slower, retry next minute",
@@ -67,6 +69,8 @@ def allowed(path: str, kind: str, verified: bool) -> bool:
     """Whether such an account may call `path` at all."""
     if path in ("stable_token", "token"):
         return True
+    if path.startswith("qrcode/"):
+        return verified and kind == "service"
     if verified:
         return True
     return kind == "service" and path.startswith("menu/")
@@ -89,7 +93,8 @@ def read_reply(xml: bytes) -> dict[str, str]:
     return fields
 
 
-def _body(request: Request) -> dict[str, Any]:
+def body_of(request: Request) -> dict[str, Any]:
+    """The JSON object of a call. Raises Code."""
     try:
         body = json.loads(request.body or b"null")
     except ValueError:
@@ -104,7 +109,7 @@ def _body(request: Request) -> dict[str, Any]:
 def _stable_token(world: PlayedWeChat, request: Request) -> dict[str, Any]:
     if request.method != "POST":
         raise Code(43002)
-    body = _body(request)
+    body = body_of(request)
     _check_keys(world, body.get("appid"), body.get("secret"), body.get("grant_type"))
     now = world.clock()
     current = world.tokens[-1] if world.tokens else None
@@ -150,7 +155,7 @@ def _token_answer(world: PlayedWeChat, now: datetime) -> dict[str, Any]:
 
 
 def _send(world: PlayedWeChat, request: Request) -> dict[str, Any]:
-    body = _body(request)
+    body = body_of(request)
     person = world.people.get(str(body.get("touser")))
     if person is None:
         raise Code(40003)
@@ -204,7 +209,7 @@ def _file(request: Request) -> bytes:
 
 
 def _menu_create(world: PlayedWeChat, request: Request) -> dict[str, Any]:
-    buttons = _body(request).get("button")
+    buttons = body_of(request).get("button")
     if not isinstance(buttons, list) or not 1 <= len(buttons) <= 3:
         raise Code(40016)
     for button in buttons:
@@ -261,7 +266,7 @@ def _info(world: PlayedWeChat, request: Request) -> dict[str, Any]:
 
 
 def _infos(world: PlayedWeChat, request: Request) -> dict[str, Any]:
-    rows = _body(request).get("user_list")
+    rows = body_of(request).get("user_list")
     if not isinstance(rows, list) or not 1 <= len(rows) <= 100:
         raise Code(40032)
     return {"user_info_list": [_describe(world, str(row.get("openid"))) for row in rows]}
@@ -287,9 +292,11 @@ def _describe(world: PlayedWeChat, openid: str) -> dict[str, Any]:
     }
 
 
-def _refusing(
+def refusing(
     call: Callable[[PlayedWeChat, Request], dict[str, Any]],
 ) -> Callable[[PlayedWeChat, Request], dict[str, Any]]:
+    """A call whose refusal becomes an answer with its code."""
+
     def answer(world: PlayedWeChat, request: Request) -> dict[str, Any]:
         try:
             return call(world, request)
@@ -300,7 +307,7 @@ def _refusing(
 
 
 CALLS = {
-    path: _refusing(call)
+    path: refusing(call)
     for path, call in {
         "stable_token": _stable_token,
         "token": _token,

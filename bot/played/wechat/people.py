@@ -48,13 +48,15 @@ class Person:
     received: list[Received] = field(default_factory=list)
     windows: dict[str, _Window] = field(default_factory=dict, repr=False)
 
-    async def follow(self, scene: str = "") -> str:
+    async def follow(self, scene: str = "", ticket: str = "") -> str:
         """Begin to follow, by the code with `scene` if given."""
         with self.world.lock:
             self.since, self.scene = self.world.clock(), scene
         self._open("follow", _SHORT_WINDOW)
         key = f"qrscene_{scene}" if scene else ""
-        return await self._event("subscribe", _tag("EventKey", key) + (_tag("Ticket", f"T{scene}") if scene else ""))
+        return await self._event(
+            "subscribe", _tag("EventKey", key) + (_tag("Ticket", ticket or f"T{scene}") if scene else "")
+        )
 
     async def unfollow(self) -> None:
         """Leave; nothing can be said any more."""
@@ -63,12 +65,19 @@ class Person:
             self.windows.clear()
         await self._event("unsubscribe", _tag("EventKey", ""))
 
-    async def scan(self, scene: str) -> str:
+    async def scan(self, scene: str, ticket: str = "") -> str:
         """Scan a code: a scan by a follower, else a follow."""
         if self.since is None:
-            return await self.follow(scene)
+            return await self.follow(scene, ticket)
         self._open("scan", _SHORT_WINDOW)
-        return await self._event("SCAN", _tag("EventKey", scene) + _tag("Ticket", f"T{scene}"))
+        return await self._event("SCAN", _tag("EventKey", scene) + _tag("Ticket", ticket or f"T{scene}"))
+
+    async def scan_code(self, url: str) -> str:
+        """Hold the camera over a drawn code; one that has expired, or is not this platform's, does nothing."""
+        code = self.world.codes.get(url)
+        if code is None or (code.until is not None and self.world.clock() >= code.until):
+            return ""
+        return await self.scan(code.scene, code.ticket)
 
     async def tap(self, key: str) -> str:
         """Tap the menu button with `key`."""

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from bot.played.wechat import calls
+from bot.played.wechat import calls, codes
 from bot.played.wechat.people import Person
 from bot.played.wechat.wire import Request, Response, Server, Wire
 
@@ -31,6 +31,7 @@ _DAY_QUOTAS = {
     "user/get": 500,
     "user/info": 5_000_000,
     "user/info/batchget": 5_000_000,
+    "qrcode/create": 100_000,
     "stable_token": 500_000,
     "token": 2_000,
 }
@@ -83,6 +84,7 @@ class PlayedWeChat:
 
         self.people: dict[str, Person] = {}
         self.uploads: dict[str, calls.Upload] = {}
+        self.codes: dict[str, codes.SceneCode] = {}  # by the address that is drawn
         self.menu: list[dict[str, Any]] = []
         self.tokens: list[calls.Token] = []
         self.forced: list[datetime] = []
@@ -149,7 +151,7 @@ class PlayedWeChat:
     def _answer(self, path: str, request: Request) -> dict[str, Any]:
         if path == "clear_quota":
             return self._clear_quota(request)
-        call = calls.CALLS.get(path)
+        call = calls.CALLS.get(path) or codes.CALLS.get(path)
         if call is None:
             return calls.error(40066)
         if path not in ("stable_token", "token") and (code := self._token_code(request.query)):
