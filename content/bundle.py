@@ -17,6 +17,7 @@ from content import faq, phrases, toml
 from content.faults import Fault, PlanFaults, Said, Severity
 from content.plan import lawful, reading, rules
 from content.plan.model import Plan
+from content.posters import checking
 from content.toml import Document, TomlFault
 
 PLAN = "plan.toml"
@@ -144,6 +145,7 @@ class Bundle:
             # In the FAQ people's own questions stand as they ask them; only the answers are ours.
             wording = lawful.wording(document.data)
             found += _placed(document, [one for one in wording if not name.startswith("faq/") or "answer" in one[0]])
+        found += checking.check(self.files)
         return sorted(set(found), key=lambda one: (one.file != PLAN, one.file, one.line, ORDER[one.severity], one.key))
 
     def _findings(self, document: Document, runs: frozenset[str]) -> Iterator[reading.Finding]:

@@ -59,18 +59,20 @@ def budget_lines(parts: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def named_files(parts: Mapping[str, Any], files: Collection[str]) -> Iterator[Finding]:
-    """Every quiz, poster and picture that the plan names lies beside it."""
+    """Every quiz, poster and picture that the plan names lies beside it; a poster is a folder."""
+    folders = {name.removesuffix("/poster.toml") for name in files if name.endswith("/poster.toml")}
     for path, table in _every(parts):
         for key in ("file", "poster", "picture"):
             name = getattr(table, key, None)
-            if isinstance(name, str) and name not in files:
-                near = difflib.get_close_matches(name, files, n=1)
+            known = folders if key == "poster" else files
+            if isinstance(name, str) and name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
                 yield (
                     (*path, key),
                     "fault",
                     Said(
-                        f"找不到文件 {name}",
-                        f"no such file: {name}",
+                        f"找不到{'海报' if key == 'poster' else '文件'} {name}",
+                        f"no such {'poster' if key == 'poster' else 'file'}: {name}",
                         f"是不是 {near[0]}？" if near else "路径从方案文件夹算起",
                         f"did you mean {near[0]}?" if near else "paths start at the plan's folder",
                     ),

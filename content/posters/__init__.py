@@ -15,9 +15,10 @@ from typing import Any
 
 from content import toml
 from content.faults import Fault, PlanFaults, Said
+from content.plan.reading import dotted
 from content.posters import drawing, layout
 from content.posters.drawing import BadPicture, QrTooLong
-from content.toml import TomlFault
+from content.toml import Document, TomlFault
 
 __all__ = ["BadPicture", "Poster", "QrTooLong", "posters"]
 
@@ -33,7 +34,7 @@ class Poster:
         self.name = name
         self.languages = languages
         self.size = ground.layout.size  # width and height in pixels
-        self._ground = ground
+        self.ground = ground
 
     @classmethod
     def load(cls, folder: Path) -> Poster:
@@ -53,20 +54,15 @@ class Poster:
         if path not in files:
             raise PlanFaults([Fault(path, 0, "", "fault", Said("没有这个海报", "there is no such poster"))])
         try:
-            document = toml.parse(files[path].decode("utf-8-sig"), path)
-        except (TomlFault, UnicodeDecodeError) as error:
-            said = Said(f"不是合法的 TOML：{error}", f"not TOML: {error}")
-            raise PlanFaults([Fault(path, getattr(error, "line", 1), "", "fault", said)]) from error
-        read, found = layout.read(document.data, languages)
+            text = document(files, name)
+        except TomlFault as error:
+            said = Said(f"不是合法的 TOML：{error.message}", f"not TOML: {error.message}")
+            raise PlanFaults([Fault(path, error.line, "", "fault", said)]) from error
+        read, found = layout.read(text.data, languages)
         absent = [key for key, file in _named(read) if f"{FOLDER}/{name}/{file}" not in files]
         found += [((key,), "fault", Said("找不到文件", "no such file")) for key in absent]
         if read is None or found:
-            raise PlanFaults(
-                [
-                    Fault(path, document.line(where), ".".join(map(str, where)), kind, said)
-                    for where, kind, said in found
-                ]
-            )
+            raise PlanFaults([Fault(path, text.line(where), dotted(where), kind, said) for where, kind, said in found])
         folder = f"{FOLDER}/{name}/"
         background, font = files[folder + read.background], files[folder + read.font] if read.font else b""
         told = repr(sorted((language, sorted(words.items())) for language, words in fixed.items())).encode()
@@ -90,8 +86,8 @@ class Poster:
         equal bytes. Raises QrTooLong, BadPicture.
         """
         spoken = language if language in self.languages else self.languages[0]
-        image = drawing.drawn(self._ground, spoken, qr, {**fields, "name": name}, picture)
-        return drawing.jpeg(image, self._ground.layout.dpi)
+        image = drawing.drawn(self.ground, spoken, qr, {**fields, "name": name}, picture)
+        return drawing.jpeg(image, self.ground.layout.dpi)
 
 
 def posters(files: Mapping[str, bytes]) -> dict[str, Poster]:
@@ -103,6 +99,16 @@ def names(files: Mapping[str, bytes]) -> list[str]:
     """The folders that hold a poster."""
     parts = (path.split("/") for path in files)
     return sorted(part[1] for part in parts if len(part) == 3 and part[0] == FOLDER and part[2] == FILE)
+
+
+def document(files: Mapping[str, bytes], name: str) -> Document:
+    """The `poster.toml` of one poster, with its lines. Raises TomlFault, KeyError."""
+    path = f"{FOLDER}/{name}/{FILE}"
+    try:
+        return toml.parse(files[path].decode("utf-8-sig"), path)
+    except UnicodeDecodeError as error:
+        line = files[path].count(b"\n", 0, error.start) + 1
+        raise TomlFault(path, line, "not UTF-8 / 不是 UTF-8 编码") from error
 
 
 def _named(read: layout.Layout | None) -> list[tuple[str, str]]:

@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from content.faults import Said, Severity
+from content.faults import Said
+from content.plan.reading import Finding, Path
 
-Path = tuple[str | int, ...]
-Finding = tuple[Path, Severity, Said]
 Colour = tuple[int, int, int]
 Align = Literal["left", "centre", "right"]
 Vertical = Literal["top", "middle", "bottom"]
