@@ -37,9 +37,8 @@ def welcome(turn: Turn) -> None:
     heard = turn.heard
     if heard.kind == "follow":
         turn.note("followed", channel=heard.channel, returned=not turn.is_new)
-    scene = str(heard.data.get("scene", ""))
-    if scene:
-        turn.note("touched", code=scene[:64], by=heard.kind, channel=heard.channel)
+    if heard.data.get("scene"):
+        referral.touched(turn)
     brought = referral.arrived(turn)
     about = "welcome.guest" if turn.is_guest else "welcome.left" if has_left(turn) else "welcome.consent"
     if about == "welcome.consent" and not turn.consents:
