@@ -87,7 +87,9 @@ def _set_webhook(world: PlayedTelegram, call: Call) -> bool:
         world.courier.clear()
     _set_kinds(world, call)
     connections = min(max(integer(call.args, "max_connections", 40), 1), 100)
-    world.courier.set_hook(Hook(url, secret, connections, call.args.get("ip_address", "")))
+    new, old = Hook(url, secret, connections, call.args.get("ip_address", "")), world.hook
+    if new.address() != old.address():
+        world.courier.set_hook(new)
     return True
 
 

@@ -5,10 +5,10 @@ The limits are those of the Bot API's page; lengths count UTF-16 units, as entit
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import struct
-from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ _TAGS = {
     **{"a": "text_link", "blockquote": "blockquote", "tg-spoiler": "spoiler", "span": "spoiler"},
 }
 _TAG = re.compile(r"<(/?)([a-zA-Z-]*)([^<>]*)>?")
+_CODED = re.compile(r"&(lt|gt|amp|quot|#\d+|#x[0-9a-fA-F]+);")  # no other names are known
 _FOUND = re.compile(r"(?P<url>https?://[^\s<>]+)|(?<![\w/])(?P<bot_command>/[a-zA-Z0-9_]{1,32})(?![\w/])")
 
 Entities = list[dict[str, Any]]
@@ -73,6 +74,11 @@ def caption_of(args: dict[str, str]) -> tuple[str, Entities]:
     if units(caption) > CAPTION:
         raise bad("message caption is too long")
     return caption, entities
+
+
+def unescape(text: str) -> str:
+    """`text` with its character references resolved."""
+    return _CODED.sub(lambda match: html.unescape(match.group()), text)
 
 
 def _html(raw: str) -> tuple[str, Entities]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,10 @@ class Hook:
     error: str = ""
     gone_since: float = 0.0
 
+    def address(self) -> tuple[str, str, int, str]:
+        """What two equal webhooks have in common."""
+        return self.url, self.secret, self.max_connections, self.ip_address
+
 
 @dataclass
 class Courier:
@@ -80,6 +85,7 @@ class Courier:
     def __post_init__(self) -> None:
         self._next = 100_000_000 + self.world.dice.randrange(500_000_000)
         self._last_at = 0.0
+        self._soonest = math.inf  # when the first of those waiting expires, at the earliest
         self._queues: dict[Queue, deque[Update]] = {}
         self._busy: dict[Queue, asyncio.Task[None]] = {}
         self._generation = 0
@@ -99,9 +105,10 @@ class Courier:
             self._last_at = now
             update = Update(self._next, kind, body, queue, now + LIFETIMES.get(kind, _DAY))
             self._next += 1
+            self._soonest = min(self._soonest, update.until)
             self.waiting[update.id] = self.said[update.id] = update
             self._queues.setdefault(queue, deque()).append(update)
-        self._wake()
+        self._wake(queue)
         return update.id
 
     def jump(self, update_id: int | None) -> None:
@@ -116,7 +123,7 @@ class Courier:
             self.waiting = dict(sorted({**self.waiting, update_id: update}.items()))
             again = Update(update.id, update.kind, update.body, update.queue, self.world.seconds() + _DAY)
             self._queues.setdefault(update.queue, deque()).append(again)
-        self._wake()
+        self._wake(update.queue)
 
     def pending(self) -> list[int]:
         """Ids of the updates not yet acknowledged nor expired."""
@@ -141,7 +148,8 @@ class Courier:
             for queue in self._queues.values():
                 for update in queue:
                     update.due = 0.0
-            self._serve_queues()
+            for key in list(self._queues):
+                self._serve(key)
 
     async def close(self) -> None:
         """End the connections to the webhook."""
@@ -155,8 +163,8 @@ class Courier:
                 "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
             )
         now = self.world.machine()
-        if offset == self._asked_offset and now < self._asked_at + 3:
-            timeout = max(timeout, 3.0)
+        if offset == self._asked_offset and timeout < 3 and now < self._asked_at + 3:
+            timeout = 3.0 / self.world.hurry  # who asks the same again is slowed down
         if offset == self._asked_offset and now < self._asked_at + 0.5:
             limit = 1
         self._asked_offset, self._asked_at = offset, now
@@ -166,7 +174,7 @@ class Courier:
         self._end_poll("terminated by other getUpdates request; make sure that only one bot instance is running")
         mine = self._poll = asyncio.get_running_loop().create_future()
         try:
-            why = await asyncio.wait_for(mine, timeout / self.world.hurry if timeout <= 3 else timeout)
+            why = await asyncio.wait_for(mine, timeout)
         except TimeoutError:
             why = ""
         finally:
@@ -198,9 +206,12 @@ class Courier:
 
     def _expire(self) -> None:
         now = self.world.seconds()
+        if now <= self._soonest:
+            return
         for update in [update for update in self.waiting.values() if update.until < now]:
             self._forget(update)
             self.expired.append(update)
+        self._soonest = min((update.until for update in self.waiting.values()), default=math.inf)
 
     def _conflict(self, why: str) -> Refused:
         now = self.world.machine()
@@ -213,29 +224,27 @@ class Courier:
         if self._poll is not None and not self._poll.done():
             self._poll.set_result(why)
 
-    def _wake(self) -> None:
+    def _wake(self, queue: Queue) -> None:
         self.world.soon(self._end_poll, "")
-        self.world.soon(self._serve_queues)
+        self.world.soon(self._serve, queue)
 
-    def _serve_queues(self) -> None:
-        if not self.hook.url:
-            return
+    def _serve(self, key: Queue) -> None:
         with self.world.lock:
-            for key, queue in self._queues.items():
-                if queue and key not in self._busy:
-                    self._busy[key] = asyncio.get_running_loop().create_task(self._drain(key, self._generation))
+            if self.hook.url and self._queues.get(key) and key not in self._busy:
+                self._busy[key] = asyncio.get_running_loop().create_task(self._drain(key, self._generation))
 
     async def _drain(self, key: Queue, generation: int) -> None:
         """Post one queue's updates in their order until it is empty or another webhook is set."""
         slots = self._slots
         while True:
             with self.world.lock:
-                queue = self._queues[key]
-                if not queue or generation != self._generation:
-                    if generation == self._generation:
-                        del self._busy[key]
-                        if key[1]:
-                            self._queues.pop(key, None)
+                if generation != self._generation:
+                    return
+                self._expire()
+                queue = self._queues.get(key)
+                if not queue:
+                    del self._busy[key]
+                    self._queues.pop(key, None)
                     return
                 update = queue[0]
             if (wait := update.due - self.world.machine()) > 0:

@@ -36,7 +36,7 @@ class File:
         number = len(world.files)
         file = cls(f"AQAD{world.dice.getrandbits(48):012x}", f"{path}/file_{number}", content, size)
         for _ in range(2 if size != (0, 0) else 1):
-            file.ids.append(f"AgACAgIAAx{world.id % 997:03d}{world.dice.getrandbits(240):060x}")
+            file.ids.append(f"AgACAgIAAx{world.id:x}{world.dice.getrandbits(200):050x}")
             world.files[file.ids[-1]] = file
         return file
 

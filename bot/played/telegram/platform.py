@@ -153,8 +153,7 @@ class PlayedTelegram:
 
     def stop(self) -> None:
         """End the server."""
-        asyncio.run_coroutine_threadsafe(self.courier.close(), self._server.loop).result()
-        self._server.stop()
+        self._server.stop(self.courier.close)
 
     def __enter__(self) -> Self:
         self.start()

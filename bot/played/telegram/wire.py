@@ -15,6 +15,7 @@ from typing import Any
 from aiohttp import web
 
 BODY_BYTES = 50 * 1024 * 1024
+_LINE = 256 * 1024  # clients put whole texts into the address
 
 
 @dataclass(slots=True)
@@ -91,9 +92,9 @@ class Server:
         self._thread.start()
         return asyncio.run_coroutine_threadsafe(self._begin(), self.loop).result()
 
-    def stop(self) -> None:
-        """End all connections and the thread."""
-        asyncio.run_coroutine_threadsafe(self._end(), self.loop).result()
+    def stop(self, last: Callable[[], Awaitable[None]]) -> None:
+        """End all tasks, do what is `last`, then end all connections and the thread."""
+        asyncio.run_coroutine_threadsafe(self._end(last), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
@@ -103,17 +104,20 @@ class Server:
         app.router.add_route("*", "/bot{token}/{method}", self._api)
         app.router.add_get("/file/bot{token}/{path:.+}", self._file)
         app.router.add_route("*", "/{anything:.*}", self._nothing)
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=60, shutdown_timeout=0)
+        self._runner = web.AppRunner(
+            app, access_log=None, keepalive_timeout=60, shutdown_timeout=0, max_line_size=_LINE
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
-    async def _end(self) -> None:
+    async def _end(self, last: Callable[[], Awaitable[None]]) -> None:
         assert self._runner is not None
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await last()
         await self._runner.cleanup()
 
     async def _api(self, request: web.Request) -> web.StreamResponse:
