@@ -201,6 +201,19 @@ def test_edits_show_and_their_errors(world: PlayedTelegram, bot: telebot.TeleBot
     assert refusal(bot.edit_message_caption, "字" * 1025, ann.id, picture)[0] == 400
 
 
+def test_a_picture_can_take_a_messages_place(world: PlayedTelegram, bot: telebot.TeleBot) -> None:
+    ann = started(world)
+    message = bot.send_message(ann.id, "soon", reply_markup=KEYS).message_id
+    bot.edit_message_media(types.InputMediaPhoto(io.BytesIO(png()), "<b>海报</b>", "HTML"), ann.id, message)
+    (shown,) = ann.received
+    assert (shown.photo, shown.text, shown.edits, shown.keyboard) == (png(), "海报", 1, [])
+    same = types.InputMediaPhoto(shown.file_id, "<b>海报</b>", "HTML")
+    assert "not modified" in refusal(bot.edit_message_media, same, ann.id, message)[1] and world.faults == []
+    assert "no text in the message" in refusal(bot.edit_message_text, "x", ann.id, message)[1]
+    other = types.InputMediaPhoto(shown.file_id, "字" * 1025)
+    assert refusal(bot.edit_message_media, other, ann.id, message)[0] == 400
+
+
 def test_a_pressed_button_is_answered_once_and_in_time(world: PlayedTelegram, bot: telebot.TeleBot) -> None:
     ann = started(world)
     bot.send_message(ann.id, "press", reply_markup=KEYS)
@@ -410,7 +423,7 @@ def test_thirty_messages_a_second_over_all(world: PlayedTelegram, bot: telebot.T
 
 
 def test_uploads_of_one_size_go_one_after_the_other(world: PlayedTelegram) -> None:
-    world.chat_burst = world.burst = 100
+    world.chat_burst = 100
     ann, big = started(world), png(size=1_000_000)
 
     def upload(content: bytes) -> tuple[int, float]:
@@ -419,10 +432,10 @@ def test_uploads_of_one_size_go_one_after_the_other(world: PlayedTelegram) -> No
         answer = httpx.post(url, data={"chat_id": str(ann.id)}, files={"photo": content}, timeout=30)
         return answer.json().get("parameters", {}).get("retry_after", 0), time.monotonic() - begun
 
-    assert upload(big)[1] < 0.15 <= upload(big)[1] < 1  # one per 0.2 s
-    assert upload(png(size=999_999))[1] < 0.15
+    waits = [upload(big)[1] for _ in range(5)]  # one per 0.2 s of a clock that stands still
+    assert waits[4] >= 0.79 and waits[0] < 0.7 and upload(png(size=999_999))[1] < 0.7
     world.uploads[len(big)] = world.machine() + 5.1
-    assert upload(big)[0] == 60 and upload(png())[0] == 0 and len(ann.received) == 4
+    assert upload(big)[0] == 60 and upload(png())[0] == 0 and len(ann.received) == 7
 
 
 def test_troubles_on_demand(world: PlayedTelegram, bot: telebot.TeleBot) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bot.played.telegram.account import me, rules
-from bot.played.telegram.checks import caption_of, integer, markup_of, picture_of, text_of, units
+from bot.played.telegram.checks import caption_of, integer, markup_of, picture_of, read, text_of, units
 from bot.played.telegram.people import File, Person, Received, Toast
-from bot.played.telegram.wire import Call, Refused, bad, to_bool, too_many
+from bot.played.telegram.wire import Call, Refused, as_text, bad, to_bool, too_many
 
 if TYPE_CHECKING:
     from bot.played.telegram.platform import PlayedTelegram
@@ -66,7 +66,7 @@ def _send_message(world: PlayedTelegram, call: Call) -> dict[str, Any]:
 
 
 def _send_photo(world: PlayedTelegram, call: Call) -> dict[str, Any]:
-    file = _picture(world, call)
+    file = _picture(world, call, call.args.get("photo", ""))
     caption, entities = caption_of(call.args)
     markup = markup_of(call.args)
     person = _writable(world, call)
@@ -77,9 +77,8 @@ def _send_photo(world: PlayedTelegram, call: Call) -> dict[str, Any]:
     return _deliver(world, person, shown, markup)
 
 
-def _picture(world: PlayedTelegram, call: Call) -> File:
-    """The picture in `photo`: an upload or the file_id of one before. Raises Refused."""
-    named = call.args.get("photo", "")
+def _picture(world: PlayedTelegram, call: Call, named: str) -> File:
+    """The picture that `named` says: an upload or the file_id of one before. Raises Refused."""
     content = call.files.get(named.removeprefix("attach://") if named else "photo")
     if content is not None and (not named or named.startswith("attach://")):
         return File.keep(world, content, picture_of(content))
@@ -135,6 +134,17 @@ def _edit_caption(world: PlayedTelegram, call: Call) -> dict[str, Any]:
     if "photo" not in message:
         raise bad("there is no caption in the message to edit")
     changed = {"caption": caption, "caption_entities": entities}
+    return _change(world, person, message, changed, markup_of(call.args, editing=True))
+
+
+def _edit_media(world: PlayedTelegram, call: Call) -> dict[str, Any]:
+    media = {name: as_text(value) for name, value in (read(call.args, "media", dict) or {}).items()}
+    if media.get("type") != "photo" or not media.get("media"):
+        raise bad("can't parse InputMedia: only photos are played")
+    caption, entities = caption_of(media)
+    person, message = _to_edit(world, call)
+    sizes = _picture(world, call, media["media"]).sizes()
+    changed = {"photo": sizes, "caption": caption, "caption_entities": entities, "text": "", "entities": []}
     return _change(world, person, message, changed, markup_of(call.args, editing=True))
 
 
@@ -217,6 +227,7 @@ CALLS = rules(
         _EDITED + "caption parse_mode caption_entities show_caption_above_media",
         _edit_caption,
     ),
+    ("editMessageMedia", _EDITED + "media", _edit_media),
     ("editMessageReplyMarkup", _EDITED, _edit_markup),
     ("deleteMessage", "chat_id message_id", _delete),
     ("answerCallbackQuery", "callback_query_id text show_alert url cache_time", _answer_query),

@@ -9,6 +9,7 @@ import asyncio
 import json
 import math
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -258,7 +259,7 @@ class PlayedTelegram:
         if rule is None:
             raise Refused(404, "Not Found: method not found", fault=True)
         strange = (call.args.keys() | call.files.keys()) - set(rule.takes)
-        attached = {value.removeprefix("attach://") for value in call.args.values() if value.startswith("attach://")}
+        attached = {name for value in call.args.values() for name in re.findall(r'attach://([^"\s]+)', value)}
         self.faults += [f"{call.method} takes no {name}" for name in sorted(strange - attached)]
         if rule.name == "getUpdates":
             return await account.get_updates(self, call), 0.0
