@@ -10,16 +10,30 @@ Knows nothing of the service it talks to but the webhook that the service regist
         shown = (await ann.wait_for(1))[0]               # Received: text, photo, keyboard, edits, deleted
         ann.tap("data or label")                         # of the newest message that has it; later ann.toasts
 
-World: `url`, `token`, `username`, `webhook` (where deliveries really go; "" for the registered address), `local`
-(False: only https and Telegram's ports), `hurry` (divides the platform's waits), `deadline`, `chat_per_second`,
-`chat_burst`, `per_second`, `burst`, `asked` (calls by method), `faults`, `hook` (what setWebhook set), `commands`,
-`person(id=0, language_code="zh-hans", first_name="", username="")`, `people`, `fail(method, times, ...)` (fields of
-Trouble), `redeliver(update_id)`, `forget_answers(times)`, `jump(update_id=None)`, `taken(update_id, seconds)`,
-`idle(seconds)`, `pending()`, `expired`, `files`.
+Played: getMe, getUpdates, setWebhook, deleteWebhook, getWebhookInfo, sendMessage, sendPhoto, editMessageText,
+editMessageCaption, editMessageMedia, editMessageReplyMarkup, deleteMessage, answerCallbackQuery, sendChatAction,
+setMyCommands, getMyCommands, deleteMyCommands, getFile and its download. Not played: groups, Markdown, pictures by
+address, a form as the webhook's answer.
 
-Person: `start(payload)`, `open(link)`, `say(text)`, `tap(what, message_id=0)`, `edit(message_id, text)`,
-`photo(content, caption)`, `voice()`, `location(latitude, longitude)`, `sticker(emoji)`, `contact(number)`, `block()`,
-`unblock()`, `deactivate()`, `wait_for(count, seconds)`, `menu()`; `received`, `toasts`, `actions`, `keyboard`.
+World, to set: `token`, `username`, `name`, `clock` (dates and lifetimes), `machine` (seconds of rates and waits),
+`seed`, `webhook` (where deliveries really go; "" for the registered address), `local` (False: only https and
+Telegram's ports), `hurry` (divides the platform's waits), `deadline` (seconds a webhook may take), `chat_per_second`,
+`chat_burst`, `per_second`, `burst`. To see: `url`, `id`, `asked` (calls by method), `faults`, `hook`, `commands`,
+`people`, `files`, `queries`, `expired`, `pending() -> list[int]`.
+To do: `person(id=0, language_code="zh-hans", first_name="小明", username="")`, `fail(method, times=1, **Trouble)`,
+`redeliver(update_id)`, `forget_answers(times)`, `jump(update_id=None)`, `await taken(update_id, seconds=10)`,
+`await idle(seconds=10)`.
+
+Trouble: `code`, `description`, `retry_after`, `migrate_to_chat_id`, `chat`, `delay`, `drop`, `accept`, `html`; a lost
+reply is `fail("sendMessage", drop=True, accept=True)`.
+
+Person: `start(payload="")`, `open(link)`, `say(text)`, `tap(what, message_id=0)`, `press(data, message)`,
+`edit(message_id, text)`, `photo(content, caption="")`, `voice()`, `location(latitude, longitude)`, `sticker(emoji)`,
+`contact(number, of=None)`, `block()`, `unblock()`, `deactivate()`, `menu()`, `await wait_for(count, seconds=10)`;
+`received`, `toasts` (text, alert, url), `actions`, `keyboard`, `known`, `blocked`.
+
+Received: `message_id`, `kind` (`text` or `photo`), `text` (or caption), `photo` (bytes), `file_id`, `keyboard` (rows
+of buttons), `edits`, `versions`, `deleted`, `at`, `message` (as JSON).
 """
 
 from bot.played.telegram.people import Person, Received, Toast
