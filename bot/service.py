@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -38,6 +39,7 @@ class House:
         self.settled = writer.settled
         self.on_release: Callable[[], None] = lambda: None
         self._waiters: dict[int, set[asyncio.Event]] = {}
+        self._holder = secrets.token_hex(16)
 
     def release(self, ids: Sequence[int]) -> None:
         """Hand passive deliveries to the sender."""
@@ -71,6 +73,10 @@ class House:
     async def keep(self, key: str, value: dict[str, Any], seconds: float) -> None:
         """Keep a shared value for so many seconds."""
         await self._writer.run(lambda connection: kept.keep(connection, key, value, seconds))
+
+    async def hold(self, name: str, seconds: float) -> bool:
+        """Take, renew or (0 seconds) give back a lease of this process."""
+        return await self._writer.run(lambda connection: kept.hold(connection, name, self._holder, seconds))
 
     async def history(self, account: str, address: str, limit: int) -> list[dict[str, Any]]:
         """The latest lines of a web conversation, oldest first."""

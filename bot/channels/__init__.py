@@ -23,7 +23,9 @@ class Busy(Exception):
 
 
 class Service(Protocol):
-    """What a channel may ask of the house."""
+    """What a channel may ask of the house. `public_url` is where our own pages stand, without a path at its end."""
+
+    public_url: str
 
     def now(self) -> datetime:
         """Campaign time, aware UTC."""
@@ -74,6 +76,12 @@ class Service(Protocol):
 
     async def keep(self, key: str, value: dict[str, Any], seconds: float) -> None:
         """Keep a small shared value for all nodes for so many seconds of machine time."""
+        ...
+
+    async def hold(self, name: str, seconds: float) -> bool:
+        """Take a lease, or renew it, so that one process among all nodes does what `name` says; False while it is
+        another's. It ends after so many seconds of machine time; 0 gives it back. Raises when the database is away.
+        """
         ...
 
 
