@@ -143,12 +143,10 @@ class Telegram:
                 return
             except RetryAfter as error:
                 await asyncio.sleep(seconds_to_wait(error))
-            except TelegramError as error:
-                log.error("telegram %s: the platform did not take our %s: %s", self.account, what, error)
-                await asyncio.sleep(rest)
-                rest = min(2 * rest, _LONGEST_REST)
-            except Exception as fault:
-                log.error("telegram %s: our %s is not kept yet: %s", self.account, what, type(fault).__name__)
+            except Exception as error:
+                # Only the platform's own words are safe to show; those of others may hold an address.
+                why = error if isinstance(error, TelegramError) else type(error).__name__
+                log.error("telegram %s: the platform does not know our %s yet: %s", self.account, what, why)
                 await asyncio.sleep(rest)
                 rest = min(2 * rest, _LONGEST_REST)
 

@@ -35,8 +35,10 @@ def rows(choices: Sequence[dict[str, Any]], public_url: str) -> tuple[tuple[Butt
     found: list[tuple[Button, ...]] = []
     for share, run in _runs(buttons):
         count = -(-len(run) // share)
-        for row in range(count):  # five that fit in threes become three and two, four become two and two
-            found.append(tuple(run[row * len(run) // count : (row + 1) * len(run) // count]))
+        least, longer = divmod(len(run), count)  # five that fit in threes become three and two, four two and two
+        for row in range(count):
+            found.append(tuple(run[: least + (row < longer)]))
+            run = run[least + (row < longer) :]
     return tuple(found)
 
 
