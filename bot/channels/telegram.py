@@ -57,7 +57,7 @@ class Telegram:
         self._api_url, self._service = settings.api_url, service
         self._path = "/telegram" if account == "main" else f"/telegram/{account}"
         self._bot_id = self._token.partition(":")[0]
-        self._name = ""
+        self._username = ""
         self._bot: Bot | None = None
         self._sending: Sending | None = None
         self._request: AiohttpRequest | None = None
@@ -80,10 +80,10 @@ class Telegram:
         """The `t.me` link that starts the bot with this scene; None while the platform does not tell the bot's name."""
         if not _SCENE.fullmatch(scene):
             return None
-        if not self._name:
-            kept = await self._service.recall(self._name_key)
-            self._name = str(kept["username"]) if kept else await self._ask_name()
-        return Link(f"https://t.me/{self._name}?start={scene}") if self._name else None
+        if not self._username:
+            kept = await self._service.recall(self._username_key)
+            self._username = str(kept["username"]) if kept else await self._ask_name()
+        return Link(f"https://t.me/{self._username}?start={scene}") if self._username else None
 
     async def start(self) -> None:
         """Introduce the bot to the platform, or begin to poll; goes on beside the service until it succeeds."""
@@ -157,17 +157,17 @@ class Telegram:
             await self._learn_name()
         except TelegramError as error:
             log.warning("telegram %s: the bot's name is not known yet: %s", self.account, error)
-        return self._name
+        return self._username
 
     async def _learn_name(self) -> None:
         bot, _ = await self._open()
         from bot.telegram import account
 
-        self._name = await account.username(bot)
-        await self._service.keep(self._name_key, {"username": self._name}, _NAME_SECONDS)
+        self._username = await account.username(bot)
+        await self._service.keep(self._username_key, {"username": self._username}, _NAME_SECONDS)
 
     @property
-    def _name_key(self) -> str:
+    def _username_key(self) -> str:
         return f"telegram:{self.account}:{self._bot_id}:name"
 
 

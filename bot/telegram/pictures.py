@@ -57,9 +57,12 @@ class Pictures:
             log.warning("telegram: the platform will not show the picture %s", name)
             self._unshowable.add(self._key(found[0]))
 
-    async def show(self, name: str, use: Use) -> None:
-        """Call `use` with the picture's file_id, or with the file when it has none that works. Raises what `use` does,
-        and NotSent when others take too long to upload it."""
+    async def show(self, name: str, use: Use, attach: bool = False) -> None:
+        """Call `use` with the picture's file_id, or with the file when it has none that works.
+
+        `attach` is for calls that take the file inside of something else. Raises what `use` does, and NotSent when
+        others take too long to upload it.
+        """
         content, media_type = await self._service.picture(name) or (b"", "image/jpeg")
         key = self._key(content)
         refused = ""
@@ -80,7 +83,7 @@ class Pictures:
             file_id = await self._known(key)
             if not file_id or file_id == refused:
                 filename = f"picture.{_ENDINGS.get(media_type.partition(';')[0], 'jpg')}"
-                await self._learn(key, await use(InputFile(content, filename=filename)))
+                await self._learn(key, await use(InputFile(content, filename=filename, attach=attach)))
                 return
         finally:
             lock.release()

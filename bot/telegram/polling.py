@@ -27,7 +27,7 @@ _RENEW_SECONDS = 4.0
 _POLL_SECONDS = 25  # the platform's most is 50
 _AGAIN_SECONDS = 0.5
 _ANSWERED_SECONDS = 3.0
-_LONGEST_REST = 30.0
+_FIRST_REST, _LONGEST_REST = 1.0, 30.0
 
 
 class Poller:
@@ -44,7 +44,7 @@ class Poller:
         """Wait for the lease, poll while it is ours, give it back at the end."""
         try:
             while True:
-                if await self._hold():
+                if await self._hold(LEASE_SECONDS):
                     log.info("telegram %s: this node polls", self._account)
                     try:
                         await self._poll_while_held()
@@ -55,7 +55,7 @@ class Poller:
         finally:
             await self._hold(0.0)
 
-    async def _hold(self, seconds: float = LEASE_SECONDS) -> bool:
+    async def _hold(self, seconds: float) -> bool:
         asked = time.monotonic()
         try:
             ours = await self._service.hold(self._lease, seconds)
@@ -69,7 +69,7 @@ class Poller:
     async def _poll_while_held(self) -> None:
         poll = asyncio.create_task(self._poll())
         try:
-            while await self._hold():
+            while await self._hold(LEASE_SECONDS):
                 await asyncio.wait({poll}, timeout=_RENEW_SECONDS)
                 if poll.done():
                     poll.result()  # it never ends by itself: what broke it is to be seen
@@ -78,7 +78,7 @@ class Poller:
             await asyncio.gather(poll, return_exceptions=True)
 
     async def _poll(self) -> None:
-        offset, rest, webhook_gone = 0, 1.0, False
+        offset, rest, webhook_gone = 0, _FIRST_REST, False
         while True:
             try:
                 if not webhook_gone:
@@ -90,7 +90,7 @@ class Poller:
                 await asyncio.sleep(self._rest_after(error, rest))
                 rest = min(2 * rest, _LONGEST_REST)
                 continue
-            rest = 1.0
+            rest = _FIRST_REST
             offset = await self._take(updates, offset)
 
     async def _fetch(self, offset: int) -> list[dict[str, Any]]:

@@ -6,9 +6,12 @@ holds an address, for the bot's token stands in it.
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import aiohttp
 from telegram._utils.types import ODVInput
-from telegram.error import NetworkError, TimedOut
+from telegram.error import NetworkError, TelegramError, TimedOut
 from telegram.request import BaseRequest, RequestData
 from yarl import URL
 
@@ -75,6 +78,17 @@ class AiohttpRequest(BaseRequest):
             raise TimedOut(f"no answer within {seconds:.0f} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise NetworkError(f"connection broke: {type(error).__name__}") from None
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        """The platform's answer, or what a broken proxy said in its place. Raises TelegramError."""
+        try:
+            answer = json.loads(payload)
+        except (ValueError, RecursionError):
+            raise TelegramError("the answer is no JSON") from None
+        if not isinstance(answer, dict) or (answer.get("ok") is True and "result" not in answer):
+            raise TelegramError("the answer is none of the Bot API")
+        return answer
 
 
 def _body(request_data: RequestData | None) -> tuple[bytes | aiohttp.FormData | None, dict[str, str]]:

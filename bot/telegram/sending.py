@@ -5,6 +5,7 @@ Decides nothing; every error becomes an Outcome. `open_bot` is the only place wh
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from telegram import (
@@ -16,6 +17,7 @@ from telegram import (
     LinkPreviewOptions,
 )
 from telegram.error import BadRequest, ChatMigrated, RetryAfter, TelegramError, TimedOut
+from telegram.warnings import PTBDeprecationWarning
 
 from bot.channels import Outcome, Parcel, Service
 from bot.telegram.faults import outcome, unchanged, unshowable
@@ -30,6 +32,8 @@ _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 def open_bot(token: str, api_url: str) -> tuple[Bot, AiohttpRequest]:
     """The library's client of one bot, and its connections. `api_url` is scheme and host of the platform."""
+    # It tells at every 429 that an attribute will change which nobody reads here.
+    warnings.filterwarnings("ignore", message=".*retry_after.*", category=PTBDeprecationWarning)
     request = AiohttpRequest()
     return Bot(token, base_url=f"{api_url}/bot", request=request, get_updates_request=request), request
 
@@ -129,7 +133,7 @@ class Sending:
                 media, chat, message, reply_markup=markup, read_timeout=_UPLOAD_SECONDS
             )
 
-        await self._pictures.show(piece.picture, show)
+        await self._pictures.show(piece.picture, show, attach=True)
 
 
 _UNSHOWABLE = "unshowable_picture"
