@@ -118,11 +118,14 @@ class Telegram:
 
         poll = asyncio.create_task(Poller(bot, self.account, self._service, answer).run()) if self._polls else None
         try:
+            told = [
+                self._insist("name", self._learn_name),
+                self._insist("commands", lambda: account.list_commands(bot, self._service.commands())),
+            ]
             if poll is None:
                 url = f"{self._service.public_url}{self._path}"
-                await self._insist("webhook", lambda: account.set_webhook(bot, url, self._secret_token))
-            await self._insist("name", self._learn_name)
-            await self._insist("commands", lambda: account.list_commands(bot, self._service.commands()))
+                told.append(self._insist("webhook", lambda: account.set_webhook(bot, url, self._secret_token)))
+            await asyncio.gather(*told)
             if poll is not None:
                 await poll
         finally:

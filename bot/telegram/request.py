@@ -10,12 +10,10 @@ import json
 from typing import Any
 
 import aiohttp
-from telegram._utils.types import ODVInput
 from telegram.error import NetworkError, TelegramError, TimedOut
 from telegram.request import BaseRequest, RequestData
-from yarl import URL
 
-_CONNECTIONS = 64
+_CONNECTIONS = 100  # more than the sender's requests in flight, or some would wait for others
 _CONNECT_SECONDS = 5.0
 # The platform drops an idle connection after a minute; one that it just dropped would leave a message in doubt.
 _IDLE_SECONDS = 20.0
@@ -55,10 +53,10 @@ class AiohttpRequest(BaseRequest):
         url: str,
         method: str,
         request_data: RequestData | None = None,
-        read_timeout: ODVInput[float] = BaseRequest.DEFAULT_NONE,
-        write_timeout: ODVInput[float] = BaseRequest.DEFAULT_NONE,
-        connect_timeout: ODVInput[float] = BaseRequest.DEFAULT_NONE,
-        pool_timeout: ODVInput[float] = BaseRequest.DEFAULT_NONE,
+        read_timeout: Any = BaseRequest.DEFAULT_NONE,
+        write_timeout: Any = BaseRequest.DEFAULT_NONE,
+        connect_timeout: Any = BaseRequest.DEFAULT_NONE,
+        pool_timeout: Any = BaseRequest.DEFAULT_NONE,
     ) -> tuple[int, bytes]:
         """HTTP status and body. Raises NotSent, TimedOut or NetworkError."""
         await self.initialize()
@@ -69,7 +67,7 @@ class AiohttpRequest(BaseRequest):
         data, headers = _body(request_data)
         try:
             async with self._session.request(
-                method, URL(url, encoded=True), data=data, headers=headers, timeout=timeout, allow_redirects=False
+                method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
             ) as answer:
                 return answer.status, await answer.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
