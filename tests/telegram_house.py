@@ -1,20 +1,29 @@
-"""What the Telegram tests share: settings of a bot, updates as the platform writes them, and an honest small house."""
+"""What the Telegram tests share: updates as the platform writes them, an honest small house, a stage for sending."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import json
 import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
+from PIL import Image
 from pydantic import SecretStr
 
+from bot.channels import Outcome, Parcel
+from bot.channels.telegram import Telegram
+from bot.played.telegram import Person, PlayedTelegram, Received
 from bot.settings import TelegramAccount
 from bot.telegram.door import Door
 from tests.serving import BOT_SECRET
 from tests.wechat_house import House as WeChatHouse
 
+URL = "https://koukou.example"
+HELLO = {"text": "你好"}
 TOKEN = "7012345678:AAHplayed_token-of_a_bot_0123456789ab"
 _numbers = itertools.count(500)
 
@@ -25,7 +34,7 @@ CHAT = {"id": PERSON["id"], "type": "private", "first_name": "小明"}
 class House(WeChatHouse):
     """The small house, with what Telegram asks beyond it. `leases` says until when each is whose."""
 
-    public_url = "https://koukou.example"
+    public_url = URL
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -96,3 +105,52 @@ async def knock(
 
     await door({"type": "http", "method": method, "path": "/telegram", "headers": lines}, receive, send)
     return said[0]["status"], b"".join(one.get("body", b"") for one in said[1:])
+
+
+class Stage:
+    """The channel, its platform and one person who started the bot."""
+
+    def __init__(self, world: PlayedTelegram) -> None:
+        self.world, self.house = world, House(lambda: datetime.now(UTC))
+        self.person = self.somebody()
+
+    def somebody(self) -> Person:
+        person = self.world.person()
+        person.start()
+        return person
+
+    def parcel(self, message: dict[str, Any] = HELLO, to: Person | None = None, delivery: int = 7) -> Parcel:
+        return Parcel(delivery, str((to or self.person).id), message, self.house.now(), "text", 0)
+
+    def run(self, act: Callable[[Telegram], Awaitable[Any]], **changed: Any) -> Any:
+        """Do `act` with a channel opened for it."""
+
+        async def all_of_it() -> Any:
+            channel = Telegram("main", settings(**({"api_url": self.world.url} | changed)), self.house)
+            try:
+                return await act(channel)
+            finally:
+                await channel.close()
+
+        return asyncio.run(all_of_it())
+
+    def send(self, message: dict[str, Any] = HELLO, **known: Any) -> Outcome:
+        outcome: Outcome = self.run(lambda channel: channel.send(self.parcel(message, **known)))
+        return outcome
+
+    def shown(self) -> list[tuple[str, str]]:
+        return [(received.kind, received.text) for received in self.person.received]
+
+
+def picture(size: int = 8) -> bytes:
+    out = io.BytesIO()
+    Image.effect_noise((size, size), 90).save(out, "PNG")
+    return out.getvalue()
+
+
+def labels(received: Received) -> list[list[str]]:
+    return [[button["text"] for button in row] for row in received.keyboard]
+
+
+def choices(*words: str) -> list[dict[str, str]]:
+    return [{"label": word, "say": word} for word in words]

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from bot.channels import Busy
 from bot.channels.telegram import Telegram
 from bot.played.telegram import PlayedTelegram
-from bot.played.wechat import PlayedWeChat
 from bot.telegram import polling
 from storage import kept
 from storage.incoming import Incoming
 from storage.store import Store
 from tests.houses import unhurried
-from tests.serving import Node, free_port
-from tests.telegram_house import TOKEN, House, settings
+from tests.telegram_house import TOKEN, House, choices, settings
 
 LEASE = "telegram:main:polling"
 NO_LONGER = "this node polls no longer"
@@ -102,8 +97,6 @@ def test_a_pressed_button_is_let_go(world: PlayedTelegram) -> None:
         ours, ann = house(), world.person()
         ann.start()
         async with polled(world, ours) as [channel]:
-            from tests.test_telegram_sending import choices
-
             tree = {"text": "选", "choices": choices("积分", "签到")}
             parcel = type("P", (), {"delivery": 1, "address": str(ann.id), "message": tree})
             assert (await channel.send(parcel)).state == "sent"  # type: ignore[arg-type]
@@ -292,96 +285,3 @@ def test_of_many_at_once_one_gets_the_lease(database_url: str) -> None:
         assert sum(asyncio.run(story())) == 1
     finally:
         store.close()
-
-
-# ---- two real nodes on one PostgreSQL
-
-
-async def two_nodes(
-    url: str, folder: Path, play: Callable[[list[Node], PlayedTelegram], Awaitable[None]], how: str
-) -> None:
-    with PlayedWeChat() as wechat, unhurried() as world:
-        nodes = [Node(folder, url, free_port(), wechat, world, how) for _ in range(2)]
-        nodes[0].upgrade()
-        try:
-            for node in nodes:
-                await node.begin()
-            await play(nodes, world)
-            for node in nodes:
-                assert not node.broken()
-                assert world.token.split(":")[1] not in node.log.read_text()
-            assert not world.faults
-        finally:
-            for node in nodes:
-                node.kill()
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(180)
-def test_two_nodes_poll_in_turn_and_lose_nothing(empty_database_url: str, tmp_path: Path) -> None:
-    """The one that polls is killed in the middle of its work: the other goes on, and everybody is answered once."""
-    if empty_database_url.startswith("sqlite"):
-        pytest.skip("SQLite has one node")
-
-    async def play(nodes: list[Node], world: PlayedTelegram) -> None:
-        people = [world.person() for _ in range(30)]
-        for person in people:
-            person.start()
-        await world.idle(30)
-        for person in people:
-            await person.wait_for(1, 30)
-        polls = [node for node in nodes if "this node polls" in node.log.read_text()]
-        assert len(polls) == 1
-        for person in people:
-            person.say("签到")
-        await asyncio.sleep(0.15)
-        polls[0].kill()
-        for person in people:
-            person.say("积分")
-        await world.idle(40)
-        for person in people:
-            await person.wait_for(3, 40)
-        other = next(node for node in nodes if node is not polls[0])
-        assert "this node polls" in other.log.read_text()
-        await asyncio.sleep(1.0)
-        answers = [[one.text[:6] for one in person.received] for person in people]
-        # A message that was being sent at the kill may come once more, never its effect.
-        assert all(sum("签到成功" in text for text in said) >= 1 for said in answers)
-        assert not any("已经签到" in text for said in answers for text in said)
-        engine = create_engine(empty_database_url)
-        with engine.connect() as connection:
-            sql = "SELECT count(*), count(DISTINCT key) FROM posting WHERE key LIKE 'checkin/%'"
-            assert tuple(connection.execute(text(sql)).one()) == (30, 30)
-            heard = "SELECT count(*) FROM inbox_key WHERE key LIKE 'telegram:main:u:%'"
-            assert connection.execute(text(heard)).scalar() == 90
-        engine.dispose()
-
-    asyncio.run(two_nodes(empty_database_url, tmp_path, play, "polling"))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(180)
-def test_a_429_is_obeyed_by_both_nodes(empty_database_url: str, tmp_path: Path) -> None:
-    if empty_database_url.startswith("sqlite"):
-        pytest.skip("SQLite has one node")
-
-    async def play(nodes: list[Node], world: PlayedTelegram) -> None:
-        people = [world.person() for _ in range(60)]
-        world.webhook = f"http://127.0.0.1:{nodes[0].port}/telegram"
-        for person in people[:10]:
-            person.start()
-        await world.idle(20)
-        for person in people[:10]:
-            await person.wait_for(1, 20)
-        world.fail("*", times=1, retry_after=3)
-        for person in people[10:]:
-            person.start()
-        await world.idle(20)
-        for person in people:
-            await person.wait_for(1, 30)
-        times = sorted(person.received[0].at for person in people[10:])
-        gaps = sorted((later - earlier).total_seconds() for earlier, later in pairwise(times))
-        assert gaps[-1] > 2.5, gaps[-3:]
-        assert all(len(person.received) == 1 for person in people)
-
-    asyncio.run(two_nodes(empty_database_url, tmp_path, play, "webhook"))

@@ -1,65 +1,20 @@
-"""Messages out, against the played platform over real HTTP: pieces, buttons, pictures, edits, errors, secrets."""
+"""Messages out, against the played platform over real HTTP: pieces, buttons, pictures, edits, errors."""
 
 from __future__ import annotations
 
 import asyncio
-import io
-import logging
-import re
 import socket
-import subprocess
-import sys
-from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from bot.channels import Outcome, Parcel
+from bot.channels import Outcome
 from bot.channels.telegram import Telegram
-from bot.played.telegram import Person, PlayedTelegram, Received
+from bot.played.telegram import PlayedTelegram
 from bot.telegram.rendering import pieces, split, units
-from tests.serving import BOT_SECRET, ROOT
-from tests.telegram_house import TOKEN, House, settings
-
-HELLO = {"text": "你好"}
-URL = "https://koukou.example"
-
-
-class Stage:
-    """The channel, its platform and one person who started the bot."""
-
-    def __init__(self, world: PlayedTelegram) -> None:
-        self.world, self.house = world, House(lambda: datetime.now(UTC))
-        self.person = self.somebody()
-
-    def somebody(self) -> Person:
-        person = self.world.person()
-        person.start()
-        return person
-
-    def parcel(self, message: dict[str, Any] = HELLO, to: Person | None = None, delivery: int = 7) -> Parcel:
-        return Parcel(delivery, str((to or self.person).id), message, self.house.now(), "text", 0)
-
-    def run(self, act: Callable[[Telegram], Awaitable[Any]], **changed: Any) -> Any:
-        """Do `act` with a channel opened for it."""
-
-        async def all_of_it() -> Any:
-            channel = Telegram("main", settings(**({"api_url": self.world.url} | changed)), self.house)
-            try:
-                return await act(channel)
-            finally:
-                await channel.close()
-
-        return asyncio.run(all_of_it())
-
-    def send(self, message: dict[str, Any] = HELLO, **known: Any) -> Outcome:
-        outcome: Outcome = self.run(lambda channel: channel.send(self.parcel(message, **known)))
-        return outcome
-
-    def shown(self) -> list[tuple[str, str]]:
-        return [(received.kind, received.text) for received in self.person.received]
+from tests.telegram_house import TOKEN, URL, Stage, choices, labels, picture
 
 
 @pytest.fixture
@@ -68,20 +23,6 @@ def stage() -> Iterator[Stage]:
         stage = Stage(world)
         yield stage
         assert not stage.world.faults
-
-
-def picture(size: int = 8) -> bytes:
-    out = io.BytesIO()
-    Image.effect_noise((size, size), 90).save(out, "PNG")
-    return out.getvalue()
-
-
-def labels(received: Received) -> list[list[str]]:
-    return [[button["text"] for button in row] for row in received.keyboard]
-
-
-def choices(*words: str) -> list[dict[str, str]]:
-    return [{"label": word, "say": word} for word in words]
 
 
 def test_a_text_arrives_as_plain_words_with_buttons(stage: Stage) -> None:
@@ -332,119 +273,20 @@ def test_pieces_go_on_where_an_earlier_try_ended(stage: Stage) -> None:
     assert [kind for kind, _ in stage.shown()] == ["photo", "photo", "text", "text"]
 
 
-# ---- about the bot itself
+def test_one_who_taps_without_end_is_answered_at_a_pace_and_brings_no_pause() -> None:
+    """The platform would answer more with a 429, and the whole bot would wait."""
+    with PlayedTelegram(token=TOKEN) as world:
+        stage = Stage(world)
+        other = stage.somebody()
 
+        async def all_of_it(channel: Telegram) -> list[Outcome]:
+            began = time.monotonic()
+            many = [asyncio.create_task(channel.send(stage.parcel(delivery=n))) for n in range(8)]
+            assert (await channel.send(stage.parcel(to=other))).state == "sent"
+            assert time.monotonic() - began < 1.5, "nobody else waits"
+            return await asyncio.gather(*many)
 
-def test_the_bot_introduces_itself_and_goes_on_until_it_is_heard(stage: Stage) -> None:
-    stage.world.fail("setWebhook", code=502)
-    stage.world.fail("getMe", retry_after=1)
-
-    async def begin(channel: Telegram) -> None:
-        await channel.start()
-        for _ in range(200):
-            if len(stage.world.commands) == 3 and stage.world.hook.url:
-                break
-            await asyncio.sleep(0.05)
-
-    stage.run(begin)
-    hook = stage.world.hook
-    assert (hook.url, hook.secret, hook.max_connections) == (f"{URL}/telegram", BOT_SECRET, 100)
-    assert stage.world.courier.kinds == {"message", "edited_message", "callback_query", "my_chat_member"}
-    assert stage.world.person(language_code="zh-hans").menu() == [{"command": "checkin", "description": "签到"}]
-    for other in ("en", "fr"):
-        assert stage.world.person(id=5, language_code=other).menu() == [
-            {"command": "checkin", "description": "Check in"}
-        ]
-        stage.world.people.pop(5)
-    asked = stage.world.asked["setMyCommands"]
-    stage.run(begin)
-    assert stage.world.asked["setMyCommands"] == asked  # they are there already
-
-
-def test_other_bots_have_their_own_path(stage: Stage) -> None:
-    async def paths(_: Telegram) -> list[str]:
-        found = []
-        for account, how in (("main", "webhook"), ("shop", "webhook"), ("main", "polling")):
-            channel = Telegram(account, settings(updates=how), stage.house)
-            found.append([getattr(route, "path", "") for route in channel.routes()])
-            await channel.close()
-        return found
-
-    assert stage.run(paths) == [["/telegram"], ["/telegram/shop"], []]
-
-
-def test_the_link_starts_the_bot_with_its_scene(stage: Stage) -> None:
-    async def links(channel: Telegram) -> list[Any]:
-        return [await channel.link(scene) for scene in ("r_ABC", "p_1-2", "has space", "", "x" * 65)]
-
-    found = stage.run(links)
-    assert [link and link.url for link in found] == [
-        f"https://t.me/{stage.world.username}?start=r_ABC",
-        f"https://t.me/{stage.world.username}?start=p_1-2",
-        None,
-        None,
-        None,
-    ]
-    stage.run(links)
-    assert stage.world.asked["getMe"] == 1  # known to all nodes
-    assert stage.person.open(found[0].url)
-
-
-def test_no_link_while_the_platform_is_away(stage: Stage) -> None:
-    stage.world.fail("getMe", code=502)
-    assert stage.run(lambda channel: channel.link("r_ABC")) is None
-    assert stage.run(lambda channel: channel.link("r_ABC")).url.endswith("?start=r_ABC")
-
-
-def test_the_token_is_in_no_log_and_no_error(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever goes wrong: every address that is asked has the token in it."""
-    caplog.set_level(logging.INFO)
-    stage.house.pictures = {"a.png": (picture(), "image/png")}
-    tree = {"text": "1", "picture": {"name": "a.png", "alt": "x"}}
-    troubles: list[dict[str, Any]] = [
-        {"code": 401}, {"code": 404}, {"code": 400}, {"code": 403}, {"code": 502, "html": True}, {"drop": True},
-        {"html": True, "accept": True}, {"retry_after": 3}, {"code": 409}, {"delay": 0.5},
-    ]  # fmt: skip
-
-    async def all_of_it(channel: Telegram) -> list[str]:
-        from telegram.error import TelegramError
-
-        bot, _ = await channel._open()
-        assert channel._request
-        channel._request._seconds = 0.2
-        said = []
-        for trouble in troubles:
-            stage.world.fail("*", **trouble)
-            said.append(repr(await channel.send(stage.parcel(tree))))
-            stage.world.fail("*", **trouble)
-            try:
-                await bot.get_me()
-            except TelegramError as error:
-                chain: BaseException | None = error
-                while chain is not None:
-                    said.append(repr(chain))
-                    chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
-            stage.world.fail("*", **trouble)
-            said.append(repr(await channel.link("r_A")))
-            channel._username = ""
-            stage.house.kept.clear()
-        return said
-
-    said = stage.run(all_of_it)
-    for url in ("http://127.0.0.1:1", "http://nowhere.invalid"):
-        said.append(repr(stage.run(lambda channel: channel.send(stage.parcel()), api_url=url)))
-    secret = TOKEN.split(":")[1]
-    assert len(said) > 20 and not [one for one in said if secret in one]
-    assert caplog.text and secret not in caplog.text and not re.search(r"/bot\d", caplog.text)
-    stage.world.faults.clear()
-
-
-def test_the_library_is_loaded_on_first_use() -> None:
-    """Readiness does not wait for it."""
-    code = (
-        "import sys; from bot.channels.telegram import open_channel; from bot.settings import TelegramAccount; "
-        "open_channel('main', TelegramAccount(token='1:A', secret_token='s'), None).routes(); "
-        "sys.exit(bool({'telegram', 'aiohttp', 'httpx'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+        assert {outcome.state for outcome in stage.run(all_of_it)} == {"sent"}
+        times = [received.at for received in stage.person.received]
+        assert len(times) == 8 and world.asked["sendMessage"] == 9
+        assert (times[2] - times[0]).total_seconds() < 0.7 < (times[4] - times[3]).total_seconds()

@@ -105,7 +105,7 @@ class Telegram:
                 from bot.telegram.sending import Sending, open_bot
 
                 self._bot, self._request = open_bot(self._token, self._api_url)
-                self._sending = Sending(self._bot, self.account, self._bot_id, self._service)
+                self._sending = Sending(self._bot, self.account, self._bot_id, self._service, self.per_second)
             return self._bot, self._sending
 
     async def _greet(self) -> None:

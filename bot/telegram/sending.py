@@ -21,12 +21,14 @@ from telegram.warnings import PTBDeprecationWarning
 
 from bot.channels import Outcome, Parcel, Service
 from bot.telegram.faults import outcome, unchanged, unshowable
+from bot.telegram.pace import Pace
 from bot.telegram.pictures import Pictures
 from bot.telegram.rendering import Piece, pieces
 from bot.telegram.request import AiohttpRequest
 
 _SAID_SECONDS = 7 * 86_400.0
 _UPLOAD_SECONDS = 30.0
+_BULK = 30.0  # messages in a second that the platform lets through free; a stand-in that takes more takes all faster
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 
@@ -39,10 +41,11 @@ def open_bot(token: str, api_url: str) -> tuple[Bot, AiohttpRequest]:
 
 
 class Sending:
-    """What one bot sends."""
+    """What one bot sends. `per_second` is what its settings allow altogether."""
 
-    def __init__(self, bot: Bot, account: str, bot_id: str, service: Service) -> None:
+    def __init__(self, bot: Bot, account: str, bot_id: str, service: Service, per_second: float) -> None:
         self._bot, self._account, self._service = bot, account, service
+        self._pace = Pace(max(1.0, per_second / _BULK))
         self._pictures = Pictures(account, bot_id, service)
 
     async def send(self, parcel: Parcel) -> Outcome:
@@ -76,6 +79,7 @@ class Sending:
         return Outcome("sent")
 
     async def _say(self, chat: int, piece: Piece) -> Outcome:
+        await self._pace.wait(chat)
         try:
             try:
                 await self._put(chat, piece)
@@ -106,6 +110,7 @@ class Sending:
 
         Repeating an edit does no harm, so what is in doubt is simply tried again.
         """
+        await self._pace.wait(chat)
         try:
             await self._put_in_place(chat, message, piece)
         except BadRequest as error:
