@@ -1,4 +1,4 @@
-"""Small values shared by all nodes, each with an end in machine time: access tokens, ids of pictures, leases, counts."""
+"""Small values shared by all nodes, each with an end in machine time: access tokens, picture ids, leases, counts."""
 
 from __future__ import annotations
 

@@ -37,10 +37,10 @@ async def two_nodes(
                 node.kill()
 
 
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("empty_database_url", ["postgres"], indirect=True)
 def test_two_nodes_poll_in_turn_and_lose_nothing(empty_database_url: str, tmp_path: Path) -> None:
     """The one that polls is killed in the middle of its work: the other goes on, and everybody is answered once."""
-    if empty_database_url.startswith("sqlite"):
-        pytest.skip("SQLite has one node")
 
     async def play(nodes: list[Node], world: PlayedTelegram) -> None:
         people = [world.person() for _ in range(30)]
@@ -59,7 +59,7 @@ def test_two_nodes_poll_in_turn_and_lose_nothing(empty_database_url: str, tmp_pa
             person.say("积分")
         await world.idle(40)
         for person in people:
-            await person.wait_for(3, 40)
+            await person.wait_for(3, 90)  # what was being sent at the kill is in doubt for a minute
         other = next(node for node in nodes if node is not polls[0])
         assert "this node polls" in other.log.read_text()
         await asyncio.sleep(1.0)
@@ -78,10 +78,8 @@ def test_two_nodes_poll_in_turn_and_lose_nothing(empty_database_url: str, tmp_pa
     asyncio.run(two_nodes(empty_database_url, tmp_path, play, "polling"))
 
 
+@pytest.mark.parametrize("empty_database_url", ["postgres"], indirect=True)
 def test_a_429_is_obeyed_by_both_nodes(empty_database_url: str, tmp_path: Path) -> None:
-    if empty_database_url.startswith("sqlite"):
-        pytest.skip("SQLite has one node")
-
     async def play(nodes: list[Node], world: PlayedTelegram) -> None:
         people = [world.person() for _ in range(60)]
         world.webhook = f"http://127.0.0.1:{nodes[0].port}/telegram"
