@@ -107,9 +107,9 @@ class App:
         await self.sender.close()
         for task in self._tasks:
             task.cancel()
-        await self.writer.close()
-        for channel in self.channels:
+        for channel in self.channels:  # before the writer: a lease is given back by it
             await channel.close()
+        await self.writer.close()
         self.store.close()
 
     def read_library(self) -> Library:

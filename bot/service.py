@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -40,6 +41,7 @@ class House:
         self.pictures = Pictures(self._read, vault, lambda: writer.library, self.public_url)
         self.on_release: Callable[[], None] = lambda: None
         self._waiters: dict[int, set[asyncio.Event]] = {}
+        self._holder = secrets.token_hex(16)
 
     def release(self, ids: Sequence[int]) -> None:
         """Hand passive deliveries to the sender."""
@@ -79,6 +81,10 @@ class House:
     async def count(self, key: str, most: int, seconds: float) -> bool:
         """Count one for all nodes, up to `most`."""
         return await self._writer.run(lambda connection: kept.count(connection, key, most, seconds))
+
+    async def hold(self, name: str, seconds: float) -> bool:
+        """Take, renew or (0 seconds) give back a lease of this process."""
+        return await self._writer.run(lambda connection: kept.hold(connection, name, self._holder, seconds))
 
     async def history(self, account: str, address: str, limit: int) -> list[dict[str, Any]]:
         """The latest lines of a web conversation, oldest first."""

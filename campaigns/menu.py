@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from campaigns import referral
-from campaigns.consent import has_left
+from campaigns import consent, referral
 from campaigns.turn import Turn
 from content.message import Picture
 
@@ -32,20 +31,33 @@ def welcome(turn: Turn) -> None:
     """Greet someone who opened the chat or began to follow, and say how to stop messages before any is sent.
 
     Following an account is agreeing to its messages, as the welcome itself says; a guest of our page agrees apart.
+    Who is here already and begins once more, as some platforms let them, gets the menu or is asked to come back.
     A follow that was only found out later is recorded in silence: a greeting a day late would be a riddle.
     """
     heard = turn.heard
-    if heard.kind == "follow":
+    if heard.kind == "follow" and not turn.follows_already:
         turn.note("followed", channel=heard.channel, returned=not turn.is_new)
     if heard.data.get("scene"):
         referral.touched(turn)
     brought = referral.arrived(turn)
-    about = "welcome.guest" if turn.is_guest else "welcome.left" if has_left(turn) else "welcome.consent"
+    left, found_later = consent.has_left(turn), heard.data.get("by") == "reconcile"
+    if _begins_again(turn, left) and not found_later:
+        consent.answer(turn, "start")
+        return
+    about = "welcome.guest" if turn.is_guest else "welcome.left" if left else "welcome.consent"
     if about == "welcome.consent" and not turn.consents:
         turn.set_consent(True, about)
-    if heard.data.get("by") == "reconcile":
+    if found_later:
         return
     parts = (turn.plan.welcome.text[turn.language], brought, turn.phrase(about))
     text = "\n\n".join(part for part in parts if part)
     picture = Picture(turn.plan.welcome.picture, turn.plan.title[turn.language])
-    turn.say_text(text, *FIRST, *(("connect",) if turn.is_guest else ()), picture=picture)
+    first = ("return",) if left else ()
+    turn.say_text(text, *first, *FIRST, *(("connect",) if turn.is_guest else ()), picture=picture)
+
+
+def _begins_again(turn: Turn, left: bool) -> bool:
+    """Whether the person is here already, has been greeted, and came by no code."""
+    heard = turn.heard
+    greeted = turn.follows_already and not turn.is_guest and (turn.consents or left)
+    return heard.kind == "follow" and greeted and not heard.data.get("scene")

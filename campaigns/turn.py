@@ -68,6 +68,11 @@ class Turn:
         return self._draft.speaker.new
 
     @property
+    def follows_already(self) -> bool:
+        """Whether the person was known to follow this account, or to have opened its chat, before this message."""
+        return self._draft.speaker.following and not self.is_new
+
+    @property
     def is_guest(self) -> bool:
         """Whether the person is known by the web chat alone."""
         return bool(self._draft.value("guest"))

@@ -40,7 +40,7 @@ KINDS = frozenset(
         "location",
         "link",
         "other",  # a message type nothing is done with, answered all the same
-        "follow",  # began to follow or opened the chat; `data["scene"]` when by a code
+        "follow",  # began to follow or opened the chat, perhaps once more; `data["scene"]` when by a code
         "scan",  # an existing follower scanned a code; `data["scene"]`
         "unfollow",  # left the account: no answer is possible
         "view",  # opened a menu link; no answer is possible

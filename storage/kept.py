@@ -1,5 +1,4 @@
-"""Small values shared by all nodes, each with an end in machine time: access tokens, ids of uploaded pictures,
-counts of what a day allows."""
+"""Small values shared by all nodes, each with an end in machine time: access tokens, picture ids, leases, counts."""
 
 from __future__ import annotations
 
@@ -45,3 +44,16 @@ def count(connection: Connection, key: str, most: int, seconds: float) -> bool:
         {"key": key, "until": until, "most": most},
     )
     return counted.rowcount == 1
+
+
+def hold(connection: Connection, name: str, holder: str, seconds: float) -> bool:
+    """Take the lease `name`, or renew it, for so many seconds from now; 0 gives it back. False: another holds it."""
+    now = machine_now(connection)
+    taken = connection.execute(
+        text(
+            "INSERT INTO kept (key, value, until) VALUES (:key, :holder, :until) ON CONFLICT (key) DO UPDATE "
+            "SET value = :holder, until = :until WHERE kept.until <= :now OR kept.value = :holder RETURNING key"
+        ),
+        {"key": f"lease:{name}", "holder": json.dumps(holder), "until": now + int(seconds * 1_000_000), "now": now},
+    ).scalar()
+    return taken is not None

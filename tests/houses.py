@@ -5,6 +5,7 @@ speaks that channel's real protocol. A channel joins the contract by a visitor o
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import shutil
@@ -18,8 +19,9 @@ from uuid import uuid4
 
 import httpx
 
+from bot.played.telegram import PlayedTelegram, Received
 from bot.played.wechat import Person, PlayedWeChat
-from tests.serving import ROOT, Node, free_port
+from tests.serving import BOT_SECRET, ROOT, Node, free_port
 
 PLAN = ROOT / "content" / "family-network"
 STRANGE = "😀👨‍👩‍👧 ]]> <script>alert(1)</script> & \"quoted\" 'too'"
@@ -47,12 +49,17 @@ answer.en = {json.dumps(LONG, ensure_ascii=False)}
 """
 
 
+_SECRET = "X-Telegram-Bot-Api-Secret-Token"
+_PICTURE = (PLAN / "pictures" / "welcome.jpg").read_bytes()
+
+
 @dataclass
 class Furnished:
     """A serving node with the world it talks to."""
 
     node: Node
     world: PlayedWeChat
+    telegram: PlayedTelegram | None
     database: Path
 
     @property
@@ -80,16 +87,23 @@ class Furnished:
             return {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}
 
 
-def furnish(folder: Path, world: PlayedWeChat) -> Furnished:
+def unhurried(**how: Any) -> PlayedTelegram:
+    """A Telegram without the limits that many messages to one person would meet; they have tests of their own."""
+    return PlayedTelegram(chat_per_second=1000.0, chat_burst=1000, per_second=1000.0, burst=1000, **how)
+
+
+def furnish(folder: Path, world: PlayedWeChat, telegram: PlayedTelegram | None = None) -> Furnished:
     """A node that is not started yet: the shipped plan with two more answers, all channels open, no limits."""
     plan, database = folder / "plan", folder / "koukou.db"
     shutil.copytree(PLAN, plan)
     (plan / "faq" / "contract.toml").write_text(_FAQ)
-    node = Node(folder, f"sqlite:///{database}", free_port(), world)
+    node = Node(folder, f"sqlite:///{database}", free_port(), world, telegram)
     config = node.config.read_text().replace(str(PLAN), str(plan))
     node.config.write_text(config + "[channels.web]\nguests_per_hour = 10000\nmessages_per_10_seconds = 10000\n")
     world.webhook = f"http://127.0.0.1:{node.port}/wechat"
-    return Furnished(node, world, database)
+    if telegram:
+        telegram.webhook = f"http://127.0.0.1:{node.port}/telegram"
+    return Furnished(node, world, telegram, database)
 
 
 @dataclass(frozen=True)
@@ -290,7 +304,138 @@ class WebVisitor(_Wire):
         }
 
 
-VISITORS: dict[str, type[Any]] = {"wechat": WeChatVisitor, "web": WebVisitor}
+class TelegramVisitor(_Wire):
+    """A person on the played Telegram. Answers come apart from the request, in the order of what was said."""
+
+    _letters = itertools.count(900_000_000)  # beyond the platform's own numbers
+
+    def __init__(self, house: Furnished) -> None:
+        super().__init__(house)
+        assert house.telegram
+        self.person = house.telegram.person()
+        self._expected = 0
+        self._places: dict[str, int] = {}
+
+    async def arrive(self) -> Shown:
+        self.person.start()
+        return await self._next()
+
+    async def picture(self) -> bytes:
+        return self.person.received[0].photo
+
+    async def say(self, text: str) -> Shown:
+        self.person.say(text)
+        return await self._next()
+
+    def letter(self, text: str) -> Letter:
+        person = self.person
+        message = {"message_id": person.next_id(), "from": person.user(), "chat": person.chat(), "text": text}
+        return self._update(message=message | {"date": int(person.world.seconds())})
+
+    async def deliver(self, letter: Letter) -> Shown:
+        """What answers this letter, however often it was delivered; a second answer would be left over at the end."""
+        name = letter.body.decode()
+        if name not in self._places:
+            self._places[name] = self._expect()
+        (await self.post(letter)).raise_for_status()
+        return await self._shown(self._places[name])
+
+    async def whole(self, shown: Shown) -> str:
+        parts = [one.text for one in self.person.received[self._expected - 1 :]]
+        while not self.person.received[-1].keyboard:
+            await self._next()
+            parts.append(self.person.received[-1].text)
+        return "\n".join(parts)
+
+    async def odd(self) -> list[Shown]:
+        person, said = self.person, []
+        for act in (
+            lambda: person.photo(_PICTURE),
+            lambda: person.photo(_PICTURE, "看这个"),
+            person.voice,
+            person.sticker,
+            lambda: person.location(31.2, 121.5),
+            lambda: person.contact("+8613800000000"),
+            lambda: person._message({"document": {"file_id": "D", "file_unique_id": "d"}}),
+            lambda: person._message({"a_type_nobody_knows": {"some": "thing"}}),
+        ):
+            act()
+            said.append(await self._next())
+        return said
+
+    def hostile(self) -> dict[str, Letter]:
+        good = self.letter("签到")
+        update = json.loads(good.body)
+        message = update["message"]
+        bare = {"Content-Type": "application/json"}
+        return {
+            "no secret": Letter("POST", "/telegram", good.body, bare),
+            "a wrong secret": Letter("POST", "/telegram", good.body, bare | {_SECRET: BOT_SECRET[:-1]}),
+            "a secret in other letters": Letter("POST", "/telegram", good.body, bare | {_SECRET: "口令".encode()}),
+            "no JSON": Letter("POST", "/telegram", b"{", good.headers),
+            "no UTF-8": Letter("POST", "/telegram", b'{"update_id": 1, "message": "\xff"}', good.headers),
+            "a list": Letter("POST", "/telegram", b"[1]", good.headers),
+            "nothing": Letter("POST", "/telegram", b"", good.headers),
+            "an oversized body": Letter("POST", "/telegram", good.body + b" " * 1_100_000, good.headers),
+            "deep nesting": Letter("POST", "/telegram", b"[" * 100_000, good.headers),
+            "deep nesting aside": self._update(message=message | {"venue": _nested(200)}),
+            "no number": Letter("POST", "/telegram", json.dumps({"message": message}).encode(), good.headers),
+            "a word for a number": self._update(update_id="7", message=message),
+            "a huge number": self._update(update_id=10**30, message=message),
+            "a number for words": self._update(message=message | {"text": 7}),
+            "a list for a message": self._update(message=[message]),
+            "nobody speaks": self._update(message={k: v for k, v in message.items() if k != "from"}),
+            "nowhere said": self._update(message={k: v for k, v in message.items() if k != "chat"}),
+            "a truth for a person": self._update(message=message | {"from": message["from"] | {"id": True}}),
+            "a place beyond the earth": self._update(
+                message={"chat": message["chat"], "from": message["from"], "location": {"latitude": 91, "longitude": 0}}
+            ),
+            "a tap without a message's chat": self._update(
+                callback_query={"id": "1", "from": message["from"], "data": "签到", "message": {"message_id": 1}}
+            ),
+            "a method nobody uses": Letter("PUT", "/telegram", good.body, good.headers),
+            "a look": Letter("GET", "/telegram", b"", good.headers),
+        }
+
+    async def close(self) -> None:
+        try:
+            await asyncio.sleep(0.2)
+            said = [one.text[:20] for one in self.person.received[self._expected :]]
+            assert not said, f"nobody asked for {said}"
+        finally:
+            await super().close()
+
+    def _update(self, **fields: Any) -> Letter:
+        body = json.dumps({"update_id": next(self._letters)} | fields, ensure_ascii=False).encode()
+        return Letter("POST", "/telegram", body, {"Content-Type": "application/json", _SECRET: BOT_SECRET})
+
+    def _expect(self) -> int:
+        self._expected += 1
+        return self._expected - 1
+
+    async def _next(self) -> Shown:
+        return await self._shown(self._expect())
+
+    async def _shown(self, place: int) -> Shown:
+        try:
+            received = (await self.person.wait_for(place + 1, 5.0))[place]
+        except TimeoutError as late:
+            raise httpx.ReadTimeout(str(late)) from late
+        return _with_buttons(received)
+
+
+VISITORS: dict[str, type[Any]] = {"wechat": WeChatVisitor, "web": WebVisitor, "telegram": TelegramVisitor}
+
+
+def _with_buttons(received: Received) -> Shown:
+    return Shown(received.text, tuple(button["text"] for row in received.keyboard for button in row))
+
+
+def _nested(levels: int) -> Any:
+    tree: Any = 1
+    for _ in range(levels):
+        tree = [tree]
+    return tree
 
 
 def _json(path: str, body: Any) -> Letter:

@@ -25,7 +25,7 @@ from storage import people
 from tests.serving import ROOT, SECRET, free_port
 
 WELCOME = (ROOT / "content/family-network/pictures/welcome.jpg").read_bytes()  # may come late, after a follow
-PUBLIC = "https://family.example.com"
+PUBLIC = "https://koukou.example"
 
 
 class Clock:

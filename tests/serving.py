@@ -19,11 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bot.played.telegram import PlayedTelegram
 from bot.played.wechat import PlayedWeChat
 from bot.played.wechat.wire import Wire
 
 ROOT = Path(__file__).parent.parent
 SECRET = "a-secret-of-crash-runs-of-32-bytes!"
+BOT_SECRET = "a_secret-token_of_the_webhook"
 # What the service logs when something went wrong that no kill explains.
 BROKEN = ("group_failed", "turn_failed", "tick_broke", "request_failed", "send_broke", "Traceback")
 _EXPECTED = ('"fault": "OperationalError"', "asyncio.exceptions.CancelledError")
@@ -46,7 +48,7 @@ def free_port() -> int:
 
 @dataclass
 class Node:
-    """One serving process on `port`.
+    """One serving process on `port`, with the bot of a played `telegram` if there is one.
 
     `started` holds the seconds from each start to readiness, and `spent` the CPU seconds of each.
     """
@@ -55,6 +57,8 @@ class Node:
     url: str
     port: int
     world: PlayedWeChat
+    telegram: PlayedTelegram | None = None
+    updates: str = "webhook"
     started: list[float] = field(default_factory=list)
     spent: list[float] = field(default_factory=list)
 
@@ -69,7 +73,16 @@ class Node:
             f'[service]\nlisten = "127.0.0.1:{self.port}"\nplan = "{ROOT}/content/family-network"\n'
             f'[storage]\nurl = "{self.url}"\nsecret = "{SECRET}"\n[channels.wechat]\nenabled = true\n'
             f'app_id = "{self.world.app_id}"\napp_secret = "{self.world.app_secret}"\ntoken = "{self.world.token}"\n'
-            f'aes_key = "{self.world.aes_key}"\napi_url = "{self.world.url}"\n'
+            f'aes_key = "{self.world.aes_key}"\napi_url = "{self.world.url}"\n{self._bot()}'
+        )
+
+    def _bot(self) -> str:
+        if self.telegram is None:
+            return ""
+        return (
+            f'[channels.telegram]\nenabled = true\ntoken = "{self.telegram.token}"\n'
+            f'secret_token = "{BOT_SECRET}"\nupdates = "{self.updates}"\napi_url = "{self.telegram.url}"\n'
+            f"messages_per_second = {int(self.telegram.per_second)}\n"
         )
 
     def start(self) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from bot import channels
 from bot.played.wechat import PlayedWeChat
-from tests.houses import LONG, STRANGE, VISITORS, Furnished, Visitor, furnish
+from tests.houses import LONG, STRANGE, VISITORS, Furnished, Visitor, furnish, unhurried
 
 CHECKINS = "SELECT count(*) FROM posting WHERE key LIKE 'checkin/%'"
 TEXTS = "SELECT count(*) FROM text"
@@ -22,13 +22,14 @@ ALONE = "SELECT count(*) FROM subscriber WHERE NOT consent AND id = (SELECT max(
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Furnished]:
-    with PlayedWeChat() as world:
-        found = furnish(tmp_path_factory.mktemp("house"), world)
+    with PlayedWeChat() as world, unhurried() as telegram:
+        found = furnish(tmp_path_factory.mktemp("house"), world, telegram)
         asyncio.run(found.node.begin())
         try:
             yield found
             assert not found.node.broken()
             assert not world.faults, "the service sent what the platform would not take"
+            assert not telegram.faults, "the service sent what the platform would not take"
         finally:
             found.node.kill()
 

@@ -82,6 +82,12 @@ class Service(Protocol):
         """Count one under `key` for all nodes, for `seconds` from the first; False when `most` were counted already."""
         ...
 
+    async def hold(self, name: str, seconds: float) -> bool:
+        """Take a lease, or renew it, so that one process among all nodes does what `name` says; False while it is
+        another's. It ends after so many seconds of machine time; 0 gives it back. Raises when the database is away.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Parcel:

@@ -1,0 +1,80 @@
+"""The door on which Telegram knocks: a raw ASGI endpoint that checks the secret, reads, hands over, and says 200.
+
+Promises a short 4xx to anything forged, malformed or oversized, with nothing changed; 503 where no answer was committed
+in time, so that Telegram comes again; and that 200 is never said before a commit covers the update. Answers leave by
+the sender; the response itself only lets a pressed button go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+
+from starlette.types import Receive, Scope, Send
+
+from bot.channels import Busy, Service
+from bot.telegram.reading import Refused, heard, read_json
+
+# A text with all its letters escaped, the text it replies to, a hundred buttons: some 300 KB. A refused update would
+# keep that chat's queue waiting for a day.
+BODY_BYTES = 1024 * 1024
+_BODY_SECONDS = 10.0
+_SECRET_HEADER = b"x-telegram-bot-api-secret-token"
+
+
+class Door:
+    """The ASGI endpoint of one bot."""
+
+    def __init__(self, account: str, secret_token: str, service: Service) -> None:
+        self._account, self._service = account, service
+        self._expected = secret_token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if scope["method"] != "POST":
+                raise Refused(405, "只收 POST only POST")
+            headers = dict(scope["headers"])
+            if not hmac.compare_digest(headers.get(_SECRET_HEADER, b""), self._expected):
+                raise Refused(403, "口令不对 wrong secret token")
+            said = await self._hear(await _body(headers, receive))
+            await _write(send, 200, said, b"application/json" if said else b"text/plain")
+        except Refused as refused:
+            await _write(send, refused.status, refused.text.encode(), b"text/plain; charset=utf-8")
+        except Busy:
+            await _write(send, 503, "请稍后再来 come again".encode(), b"text/plain; charset=utf-8")
+
+    async def _hear(self, body: bytes) -> bytes:
+        one = heard(read_json(body), self._account, self._service.now())
+        if one.incoming is not None:
+            await self._service.hear(one.incoming)
+        if not one.query:
+            return b""
+        return json.dumps({"method": "answerCallbackQuery", "callback_query_id": one.query}).encode()
+
+
+async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit() or int(length[:18]) > BODY_BYTES:
+        raise Refused(413, "正文太大 body too large")
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Refused(400, "正文不完整 body cut off")
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > BODY_BYTES:
+                    raise Refused(413, "正文太大 body too large")
+                if not message.get("more_body"):
+                    return b"".join(parts)
+    except TimeoutError:
+        raise Refused(408, "正文来得太慢 body too slow") from None
+
+
+async def _write(send: Send, status: int, body: bytes, content_type: bytes) -> None:
+    headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

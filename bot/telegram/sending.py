@@ -1,0 +1,160 @@
+"""Sends message trees by the library's `Bot`: pieces from where an earlier try ended, edits, pictures.
+
+Decides nothing; every error becomes an Outcome. `open_bot` is the only place where the token is used.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from telegram import (
+    Bot,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    InputFile,
+    InputMediaPhoto,
+    LinkPreviewOptions,
+)
+from telegram.error import BadRequest, ChatMigrated, RetryAfter, TelegramError, TimedOut
+from telegram.warnings import PTBDeprecationWarning
+
+from bot.channels import Outcome, Parcel, Service
+from bot.telegram.faults import outcome, unchanged, unshowable
+from bot.telegram.pace import Pace
+from bot.telegram.pictures import Pictures
+from bot.telegram.rendering import Piece, pieces
+from bot.telegram.request import AiohttpRequest
+
+_SAID_SECONDS = 7 * 86_400.0
+_UPLOAD_SECONDS = 30.0
+_BULK = 30.0  # messages in a second that the platform lets through free; a stand-in that takes more takes all faster
+_NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
+
+
+def open_bot(token: str, api_url: str) -> tuple[Bot, AiohttpRequest]:
+    """The library's client of one bot, and its connections. `api_url` is scheme and host of the platform."""
+    # It tells at every 429 that an attribute will change which nobody reads here.
+    warnings.filterwarnings("ignore", message=".*retry_after.*", category=PTBDeprecationWarning)
+    request = AiohttpRequest()
+    return Bot(token, base_url=f"{api_url}/bot", request=request, get_updates_request=request), request
+
+
+class Sending:
+    """What one bot sends. `per_second` is what its settings allow altogether."""
+
+    def __init__(self, bot: Bot, account: str, bot_id: str, service: Service, per_second: float) -> None:
+        self._bot, self._account, self._service = bot, account, service
+        self._pace = Pace(max(1.0, per_second / _BULK))
+        self._pictures = Pictures(account, bot_id, service)
+
+    async def send(self, parcel: Parcel) -> Outcome:
+        """Send one message; never raises for what the platform can do."""
+        tree = parcel.message
+        picture = tree.get("picture")
+        shown = picture is not None and await self._pictures.showable(picture["name"])
+        ended = await self._send(parcel, pieces(tree, self._service.public_url, pictures=shown))
+        if ended.reason == _UNSHOWABLE and picture:  # which is always the first piece, so nothing was said yet
+            await self._pictures.give_up(picture["name"])
+            ended = await self._send(parcel, pieces(tree, self._service.public_url, pictures=False))
+        return ended
+
+    async def _send(self, parcel: Parcel, parts: list[Piece]) -> Outcome:
+        if not parts:
+            return Outcome("failed", "empty")
+        chat, earlier = int(parcel.address), parcel.message.get("edits", "")
+        if len(parts) == 1 and earlier.isdecimal():
+            ended = await self._edit(chat, int(earlier), parts[0])
+            if ended is not None:
+                return ended
+        key = f"telegram:{self._account}:said:{parcel.delivery}"
+        kept = await self._service.recall(key) if len(parts) > 1 else None
+        first = int(kept["pieces"]) if kept else 0
+        for number in range(first, len(parts)):
+            ended = await self._say(chat, parts[number])
+            if ended.state != "sent":
+                if number > first:
+                    await self._service.keep(key, {"pieces": number}, _SAID_SECONDS)
+                return ended
+        return Outcome("sent")
+
+    async def _say(self, chat: int, piece: Piece) -> Outcome:
+        await self._pace.wait(chat)
+        try:
+            try:
+                await self._put(chat, piece)
+            except ChatMigrated as moved:
+                await self._put(moved.new_chat_id, piece)
+        except TelegramError as error:
+            if isinstance(error, BadRequest) and piece.picture and unshowable(error):
+                return Outcome("failed", _UNSHOWABLE)
+            return outcome(error, self._account)
+        return Outcome("sent")
+
+    async def _put(self, chat: int, piece: Piece) -> None:
+        markup = _markup(piece)
+        if not piece.picture:
+            await self._bot.send_message(chat, piece.text, reply_markup=markup, link_preview_options=_NO_PREVIEW)
+            return
+
+        async def show(photo: str | InputFile) -> Any:
+            seconds = 20.0 if isinstance(photo, str) else _UPLOAD_SECONDS
+            return await self._bot.send_photo(
+                chat, photo, caption=piece.text or None, reply_markup=markup, read_timeout=seconds
+            )
+
+        await self._pictures.show(piece.picture, show)
+
+    async def _edit(self, chat: int, message: int, piece: Piece) -> Outcome | None:
+        """Put `piece` in the place of an earlier message; None when the platform will not, so that it is said anew.
+
+        Repeating an edit does no harm, so what is in doubt is simply tried again.
+        """
+        await self._pace.wait(chat)
+        try:
+            await self._put_in_place(chat, message, piece)
+        except BadRequest as error:
+            return Outcome("sent", "unchanged") if unchanged(error) else None
+        except TimedOut:
+            return Outcome("retry", "no_answer", 2.0)
+        except RetryAfter as error:
+            return outcome(error, self._account)
+        except TelegramError as error:
+            ended = outcome(error, self._account)
+            return Outcome("retry", ended.reason, 5.0) if ended.state == "doubtful" else ended
+        return Outcome("sent")
+
+    async def _put_in_place(self, chat: int, message: int, piece: Piece) -> None:
+        markup = _markup(piece)
+        if not piece.picture:
+            await self._bot.edit_message_text(
+                piece.text, chat, message, reply_markup=markup, link_preview_options=_NO_PREVIEW
+            )
+            return
+
+        async def show(photo: str | InputFile) -> Any:
+            media = InputMediaPhoto(photo, caption=piece.text or None)
+            return await self._bot.edit_message_media(
+                media, chat, message, reply_markup=markup, read_timeout=_UPLOAD_SECONDS
+            )
+
+        await self._pictures.show(piece.picture, show, attach=True)
+
+
+_UNSHOWABLE = "unshowable_picture"
+
+
+def _markup(piece: Piece) -> InlineKeyboardMarkup | None:
+    if not piece.keyboard:
+        return None
+    return InlineKeyboardMarkup(
+        [
+            [
+                InlineKeyboardButton(one.label, url=one.url)
+                if one.url
+                else InlineKeyboardButton(one.label, callback_data=one.data)
+                for one in row
+            ]
+            for row in piece.keyboard
+        ]
+    )
