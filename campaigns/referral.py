@@ -6,6 +6,7 @@ A referral begins here as pending, and staff may reject it; what makes it count,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from campaigns.desk import ActRefused, Desk
@@ -28,7 +29,6 @@ _SHOWN = {
     **dict.fromkeys(("rewarded",), "rewarded"),
     **dict.fromkeys(("rejected", "clawed_back"), "not"),
 }
-_TO_CHECK = ("poster", "menu")
 
 
 def answer(turn: Turn, command: str) -> None:
@@ -111,7 +111,7 @@ def heard(turn: Turn) -> bool:
         return bool(meant) and _unknown(turn, meant)
     touched(turn)
     outcome = _judge(turn, newcomer=_recent(turn))
-    turn.say_text(_told(turn, outcome), *(("connect", "menu") if outcome == "remembered" else _TO_CHECK))
+    turn.say_text(_told(turn, outcome), *(("connect", "menu") if outcome == "remembered" else ("poster", "menu")))
     return True
 
 
@@ -159,10 +159,14 @@ def reject(desk: Desk, referee: int, revision: int) -> bool:
         ) from None
 
 
+def typed_within(turn: Turn) -> timedelta:
+    """For how long after the first contact somebody is still new enough to be referred."""
+    return (turn.plan.referral and turn.plan.referral.typed_within) or timedelta()
+
+
 def _recent(turn: Turn) -> bool:
     """Whether the person came so shortly ago that a code may still be typed."""
-    within = turn.plan.referral.typed_within if turn.plan.referral else None
-    return within is not None and turn.now - turn.since <= within
+    return turn.now - turn.since <= typed_within(turn)
 
 
 def _judge(turn: Turn, *, newcomer: bool) -> str:
@@ -192,14 +196,13 @@ def _judge(turn: Turn, *, newcomer: bool) -> str:
 
 def _told(turn: Turn, outcome: str) -> str:
     owner = turn.owner(turn.referral_code)
-    within = turn.plan.referral.typed_within if turn.plan.referral else None
     friend = _friend(turn, owner.profile if owner else {})
-    return turn.phrase(f"referral.{outcome}", code=turn.referral_code, friend=friend, days=within.days if within else 0)
+    return turn.phrase(f"referral.{outcome}", code=turn.referral_code, friend=friend, days=typed_within(turn).days)
 
 
 def _unknown(turn: Turn, code: str) -> bool:
     touched(turn)
-    turn.say("referral.unknown", *_TO_CHECK, code=code)
+    turn.say("referral.unknown", "human", "menu", code=code)
     return True
 
 

@@ -1,4 +1,4 @@
-"""Bringing friends, told further: slips of the pen, masked names, guests, joined and erased people, and lawful states."""
+"""Bringing friends, told further: slips of the pen, masked names, guests, joined and erased people, lawful states."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_code_with_a_slip_is_kindly_refused(database_url: str, typed: str, sho
     run(journey())
 
 
-@pytest.mark.parametrize("typed", ["what else", "WHATELSE", "22222222", "code red please", "推荐码怎么用", "签到", "邀请"])
+@pytest.mark.parametrize("typed", ["what else", "WHATELSE", "22222222", "code red please", "推荐码怎么用", "签到"])
 def test_other_words_are_not_taken_for_a_code(database_url: str, typed: str) -> None:
     async def journey() -> None:
         async with talking(database_url) as talk:
@@ -141,6 +141,7 @@ def test_who_follows_already_learns_how_the_code_still_counts(database_url: str)
             await follow(talk, wechat(2))
             await follow(talk, wechat(3))
             said = await follow(talk, wechat(2), f"r_{code}", kind="scan")
+            assert "活动小助手" not in said
             assert f"把推荐码 {code} 发给我们" in said
             assert pairs(talk.store) == {}
             assert "朋友介绍来的" in await talk.say(code, **wechat(2))
@@ -217,6 +218,25 @@ def test_a_guest_who_opened_the_page_before_may_come_by_a_link_within_the_days(d
 
 
 # ---- joined and erased people
+
+
+@pytest.mark.parametrize(("days", "state"), [(6, "pending"), (8, "rejected")])
+def test_who_was_known_on_another_channel_is_no_newcomer_once_joined(database_url: str, days: int, state: str) -> None:
+    async def journey() -> None:
+        async with talking(database_url) as talk:
+            await follow(talk, wechat(1))
+            await follow(talk, wechat(2))
+            talk.days(days)
+            assert "朋友介绍来的" in await follow(talk, telegram(2), f"r_{await code_of(talk, wechat(1))}")
+            talk.days(1)
+            await join(talk, wechat(2), telegram(2))
+            assert [found for _, found in pairs(talk.store).values()] == [state]
+            with talk.store.read() as connection:
+                referrer = people.show(connection, number_of(talk, telegram(2)))["referrer"]
+            assert referrer == (number_of(talk, wechat(1)) if state == "pending" else None)
+            assert ("未计入 1" in await talk.say("邀请", **wechat(1))) == (state == "rejected")
+
+    run(journey())
 
 
 def test_codes_of_joined_people_lead_to_who_they_became_and_show_says_so(database_url: str) -> None:
@@ -416,9 +436,7 @@ def no_ring(store: Store) -> None:
         assert here not in seen
 
 
-ACTS = st.lists(
-    st.tuples(st.sampled_from(["code", "both", "join"]), st.integers(1, 6), st.integers(1, 6)), max_size=14
-)
+ACTS = st.lists(st.tuples(st.sampled_from(["code", "both", "join"]), st.integers(1, 6), st.integers(1, 6)), max_size=14)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
