@@ -17,10 +17,10 @@ from content import toml
 from content.faults import Fault, PlanFaults, Said
 from content.plan.reading import dotted
 from content.posters import drawing, layout
-from content.posters.drawing import BadPicture, QrTooLong
+from content.posters.drawing import BadPicture, QrTooLong, sheet
 from content.toml import Document, TomlFault
 
-__all__ = ["BadPicture", "Poster", "QrTooLong", "posters"]
+__all__ = ["BadPicture", "Poster", "QrTooLong", "posters", "sheet"]
 
 FOLDER = "posters"
 FILE = "poster.toml"

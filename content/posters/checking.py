@@ -148,7 +148,10 @@ def _worst(ground: drawing.Ground, text: Text, language: str, block: setting.Blo
     behind = picture.crop((max(0, left), max(0, top), max(left + 1, right), max(top + 1, bottom)))
     small = behind.reduce(max(1, text.size[language] // 8))
     spots = small.getcolors(small.width * small.height) or []
-    return min((_contrast(text.colour, colour[:3]) for _, colour in spots if isinstance(colour, tuple)), default=1.0)
+    return min(
+        (_contrast(text.colour, (colour[0], colour[1], colour[2])) for _, colour in spots if isinstance(colour, tuple)),
+        default=1.0,
+    )
 
 
 def _scan(poster: posters.Poster) -> Iterator[Finding]:

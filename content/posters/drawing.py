@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ QUIET = 4  # modules of quiet zone, ISO/IEC 18004
 MASK = 0  # fixed: choosing one costs six times the drawing, and none of the eight scans measurably better
 MOST_KEPT = 24_000_000  # pixels of finished grounds that are kept, at 4 bytes each: two A4 at 300 dpi and seven phones
 MOST_PIXELS = 40_000_000  # of a picture that is opened
+SHEET_HEIGHT, SHEET_ROW, SHEET_GAP = 700, 6, 16  # pixels, posters, pixels
 NAME_MOST = 40  # characters of a name that are looked at at all
 
 
@@ -243,6 +244,22 @@ def drawn(ground: Ground, language: str, qr: str, given: Mapping[str, str], pict
             if block:
                 _write(image, ground, text, language, block)
     return image
+
+
+def sheet(drawings: Sequence[bytes]) -> bytes:
+    """Drawings side by side at one height, six in a row, as a JPEG to look them over."""
+    from PIL import Image, ImageOps
+
+    small = [ImageOps.contain(opened(one), (1000, SHEET_HEIGHT)) for one in drawings]
+    rows = [small[start : start + SHEET_ROW] for start in range(0, len(small), SHEET_ROW)]
+    width = max(sum(one.width + SHEET_GAP for one in row) for row in rows) + SHEET_GAP
+    image = Image.new("RGB", (width, len(rows) * (SHEET_HEIGHT + SHEET_GAP) + SHEET_GAP), (128, 128, 128))
+    for line, row in enumerate(rows):
+        left = SHEET_GAP
+        for one in row:
+            image.paste(one, (left, SHEET_GAP + line * (SHEET_HEIGHT + SHEET_GAP)))
+            left += one.width + SHEET_GAP
+    return jpeg(image, 96)
 
 
 def jpeg(image: Image, dpi: int, quality: int = QUALITY) -> bytes:
