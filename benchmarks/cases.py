@@ -212,6 +212,7 @@ GOALS = (
     Goal("rate", "known", "werobot_bare", 1.3, True),
     Goal("p99", "known", "", 25.0, False),
     Goal("cpu", "many", "few", 1.3, False),
+    Goal("p50", "poster", "poster_plain", 1 / 3, False),
 )
 
 

@@ -86,8 +86,7 @@ class Poster:
         equal bytes. Raises QrTooLong, BadPicture.
         """
         spoken = language if language in self.languages else self.languages[0]
-        image = drawing.drawn(self.ground, spoken, qr, {**fields, "name": name}, picture)
-        return drawing.jpeg(image, self.ground.layout.dpi)
+        return drawing.drawn(self.ground, spoken, qr, {**fields, "name": name}, picture)
 
 
 def posters(files: Mapping[str, bytes]) -> dict[str, Poster]:

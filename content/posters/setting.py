@@ -124,28 +124,45 @@ def _filled(pieces: list[tuple[str, float]], width: float) -> list[str]:
     return [*lines, line]
 
 
-def broken(text: str, face: FreeTypeFont, width: int) -> Block:
+def broken(text: str, own: bytes, size: int, weight: int, width: int) -> Block:
     """`text` in as few lines as `width` allows, those of one paragraph about equally long.
 
     A line feed begins a new line. A piece that is wider than `width` stands on its own line and sticks out.
     """
+
+    def long(piece: str) -> float:
+        return length(own, size, weight, piece)
+
     lines: list[str] = []
     for paragraph in text.split("\n"):
         paragraph = paragraph.strip()
-        if face.getlength(paragraph) <= width:
+        if long(paragraph) <= width:
             lines.append(paragraph)
             continue
-        pieces = [(piece, face.getlength(piece)) for piece in _pieces(paragraph)]
+        pieces = [(piece, long(piece)) for piece in _pieces(paragraph)]
         count = len(_filled(pieces, width))
         least, most = width / count / 2, float(width)
-        while most - least > face.size / 4:
+        while most - least > size / 4:
             middle = (least + most) / 2
             if len(_filled(pieces, middle)) == count:
                 most = middle
             else:
                 least = middle
         lines += _filled(pieces, most)
-    return Block(tuple(lines), tuple(face.getlength(line) for line in lines))
+    return Block(tuple(lines), tuple(map(long, lines)))
+
+
+@lru_cache(maxsize=512)
+def length(own: bytes, size: int, weight: int, line: str) -> float:
+    """How far one line reaches, in pixels."""
+    return font(own, size, weight).getlength(line)
+
+
+@lru_cache(maxsize=512)
+def inked(own: bytes, size: int, weight: int, line: str) -> tuple[int, int, int, int]:
+    """The rectangle that one line covers, from the beginning of its baseline: left, top, right, bottom."""
+    left, top, right, bottom = font(own, size, weight).getbbox(line, anchor="ls")
+    return round(left), round(top), round(right), round(bottom)
 
 
 @lru_cache(maxsize=64)
@@ -157,7 +174,7 @@ def stamp(own: bytes, size: int, weight: int, line: str) -> tuple[Image, tuple[i
     from PIL import Image, ImageDraw
 
     face = font(own, size, weight)
-    left, top, right, bottom = (round(edge) for edge in face.getbbox(line, anchor="ls"))
+    left, top, right, bottom = inked(own, size, weight, line)
     mask = Image.new("L", (max(1, right - left), max(1, bottom - top)), 0)
     ImageDraw.Draw(mask).text((-left, -top), line, fill=255, font=face, anchor="ls")
     return mask, (left, top)
