@@ -71,7 +71,7 @@ def shows(own: bytes, char: str) -> bool:
 
 
 def showable(own: bytes, text: str, most: int) -> str:
-    """`text` on one line without what cannot be seen or shown (controls, emoji, other scripts), at most `most` long."""
+    """`text` on one line without what cannot be shown (controls, emoji, other scripts), cut with … at `most`."""
     kept: list[str] = []
     whole = True  # whether the last base character was kept: a mark without it would sit on its neighbour
     for char in unicodedata.normalize("NFC", text[: 8 * most]):
@@ -83,7 +83,10 @@ def showable(own: bytes, text: str, most: int) -> str:
         elif category[0] != "C" and shows(own, char):
             kept.append(char)
         whole = char.isspace() or bool(kept and kept[-1] == char)
-    return " ".join("".join(kept).split())[:most]
+    shown = " ".join("".join(kept).split())
+    if shown and (len(shown) > most or len(text) > 8 * most):
+        shown = shown[: most - 1].rstrip() + "…"
+    return shown
 
 
 @dataclass(frozen=True, slots=True)
