@@ -390,6 +390,7 @@ def test_posters_and_phrases_are_checked_too(shipped: dict[str, bytes]) -> None:
         ("faq/share.toml", 8),
         ("phrases/zh.toml", 1),
         ("posters/broken/poster.toml", 2),
+        ("posters/opening/poster.toml", last),  # what it says, and that there is no such key
         ("posters/opening/poster.toml", last),
         ("quizzes/latin.toml", 1),
     ]
