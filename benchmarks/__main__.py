@@ -16,9 +16,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cases, machine, servers, telegram
+from benchmarks import cases, machine, posters, servers, telegram
 
 HOME = servers.ROOT / ".bench"
+CASES = cases.CASES | {"sending": telegram.sending, "hearing": telegram.hearing, "posters": posters.measure}
 NAMES = {
     "known": ("口口：已知用户签到，SQLite", "Koukou: known person checks in, SQLite"),
     "werobot": ("WeRoBot 1.13.1：回声，默认会话", "WeRoBot 1.13.1: echo, default session"),
@@ -28,9 +29,9 @@ NAMES = {
     "postgres_1": ("口口：PostgreSQL，一个节点", "Koukou: PostgreSQL, one node"),
     "postgres_2": ("口口：PostgreSQL，两个节点", "Koukou: PostgreSQL, two nodes"),
     "few": ("口口：用户少，SQLite", "Koukou: few subscribers, SQLite"),
+    "poster": ("口口：推荐海报，称呼和二维码每次不同", "Koukou: referral poster, name and code differ each time"),
+    "poster_plain": ("Pillow + qrcode 直接写：同一张海报", "Pillow + qrcode, written plainly: the same poster"),
     "many": ("口口：用户多，SQLite", "Koukou: many subscribers, SQLite"),
-}
-NAMES |= {
     "telegram_sent": ("口口：Telegram 发出，连同数据库", "Koukou: sent on Telegram, database and all"),
     "ptb_sent": ("python-telegram-bot 22.8：发出", "python-telegram-bot 22.8: sent"),
     "telegram_heard": (
@@ -39,7 +40,6 @@ NAMES |= {
     ),
     "aiogram": ("aiogram 3.31：收到并回复，不存储", "aiogram 3.31: heard and answered, no storage"),
 }
-CASES = cases.CASES | {"sending": telegram.sending, "hearing": telegram.hearing}
 COLUMNS = {
     "rate": ("条/秒", "messages/s"),
     "cpu": ("CPU µs/条", "CPU µs/message"),
@@ -57,7 +57,7 @@ def main() -> int:
     shutil.rmtree(HOME / "run", ignore_errors=True)
     home = HOME / "run"
     home.mkdir(parents=True)
-    python = servers.prepare(HOME)
+    python = servers.prepare(HOME) if asked.names != ["posters"] else HOME  # which needs no peer
     servers.plan(home)
     options = cases.Options(home, python, asked.seconds, asked.runs, asked.many)
     about = {"measured_at": datetime.now(UTC).isoformat(timespec="seconds"), **machine.described()}

@@ -220,6 +220,7 @@ GOALS = (
     Goal("p99", "known", "", 25.0, False),
     Goal("cpu", "many", "few", 1.3, False),
     Goal("cpu", "telegram_sent", "ptb_sent", 1 / 3, False),
+    Goal("p50", "poster", "poster_plain", 1 / 3, False),
 )
 
 
