@@ -59,7 +59,10 @@ def _platform(turn: Turn, said: str) -> bool:
     kind = turn.heard.kind
     if kind in ("follow", "scan"):
         if _held(turn):
-            turn.note("followed" if kind == "follow" else "touched", channel=turn.heard.channel)
+            if kind == "follow":
+                turn.note("followed", channel=turn.heard.channel)
+            if turn.heard.data.get("scene"):
+                referral.touched(turn)
         else:
             menu.welcome(turn)
         return True
@@ -167,6 +170,11 @@ def _faq(turn: Turn, said: str) -> bool:
     return True
 
 
+def _mistaken(turn: Turn, said: str) -> bool:
+    """Nobody's words, but perhaps a friend's code with a slip in it."""
+    return referral.mistaken(turn)
+
+
 def _lost(turn: Turn, said: str) -> bool:
     """Not understood: the first time say so, the second in a row bring in people."""
     turn.note("not_understood")
@@ -192,6 +200,7 @@ ORDER: tuple[Callable[[Turn, str], bool], ...] = (
     _mechanics,
     _unreadable,
     _faq,
+    _mistaken,
     _lost,
 )
 

@@ -110,7 +110,7 @@ def _join(turn: Turn) -> None:
         return _refuse(turn, "guests", "joining.guests", "menu", "human")
     if any(channel != _BROWSER for channel, _ in older.homes & younger.homes):
         return _refuse(turn, "same_account", "joining.same_account", "connect", "human", "menu")
-    pair.standing = standing(pair)
+    pair.standing = standing(pair, referral.typed_within(turn))
     settled = turn.unite(pair, _attributes(pair))
     _remember(turn, pair)
     if not (older.speaker.guest and younger.speaker.guest):
@@ -131,11 +131,20 @@ def _join(turn: Turn) -> None:
     return None
 
 
-def standing(pair: Pair) -> Referral | None:
-    """The referral that stands: the earlier, of those not rejected and not between the two or in a ring with them."""
+def standing(pair: Pair, within: timedelta) -> Referral | None:
+    """The referral that stands: the earlier, of those not rejected and not between the two or in a ring with them.
+
+    Nor does one stand that waits still and is of somebody known already then, for longer than `within`, by the other.
+    """
     own = [referral for referral in (pair.older.referral, pair.younger.referral) if referral]
-    lawful = [one for one in own if one.state != "rejected" and not one.ring]
+    lawful = [one for one in own if one.state != "rejected" and not one.ring and not _known_before(pair, one, within)]
     return min(lawful, key=lambda one: (one.at, one.referee), default=None)
+
+
+def _known_before(pair: Pair, one: Referral, within: timedelta) -> bool:
+    older = pair.older
+    late = one.at - older.created_at > within // timedelta(microseconds=1)
+    return one is pair.younger.referral and one.state == "pending" and late and not older.speaker.guest
 
 
 def _attributes(pair: Pair) -> dict[str, Any]:

@@ -37,14 +37,17 @@ def welcome(turn: Turn) -> None:
     heard = turn.heard
     if heard.kind == "follow" and not turn.follows_already:
         turn.note("followed", channel=heard.channel, returned=not turn.is_new)
-    scene = str(heard.data.get("scene", ""))
-    if scene:
-        turn.note("touched", code=scene[:64], by=heard.kind, channel=heard.channel)
+    if heard.data.get("scene"):
+        referral.touched(turn)
     brought = referral.arrived(turn)
     left, found_later = consent.has_left(turn), heard.data.get("by") == "reconcile"
-    if _begins_again(turn, left) and not found_later:
-        consent.answer(turn, "start")
-        return
+    if _greeted(turn, left) and not found_later:
+        if brought:  # the code is all that is new
+            turn.say_text(brought, *(("return",) if left else ()), "poster", "menu")
+            return
+        if heard.kind == "follow" and not heard.data.get("scene"):
+            consent.answer(turn, "start")
+            return
     about = "welcome.guest" if turn.is_guest else "welcome.left" if left else "welcome.consent"
     if about == "welcome.consent" and not turn.consents:
         turn.set_consent(True, about)
@@ -57,8 +60,6 @@ def welcome(turn: Turn) -> None:
     turn.say_text(text, *first, *FIRST, *(("connect",) if turn.is_guest else ()), picture=picture)
 
 
-def _begins_again(turn: Turn, left: bool) -> bool:
-    """Whether the person is here already, has been greeted, and came by no code."""
-    heard = turn.heard
-    greeted = turn.follows_already and not turn.is_guest and (turn.consents or left)
-    return heard.kind == "follow" and greeted and not heard.data.get("scene")
+def _greeted(turn: Turn, left: bool) -> bool:
+    """Whether the person is here already and has been greeted."""
+    return turn.follows_already and not turn.is_guest and (turn.consents or left)

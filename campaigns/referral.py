@@ -1,14 +1,19 @@
 """Bringing friends: who counts as a newcomer by whose code, what both are told, and the list of those one brought.
 
-A referral begins here as pending; what makes it count, and its reward, come with the sign-up.
+A referral begins here as pending, and staff may reject it; what makes it count, and its reward, come with the sign-up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
+from campaigns.desk import ActRefused, Desk
+from campaigns.naming import FIELD
 from campaigns.refusals import NotRunning
 from campaigns.turn import Turn
+from storage import referrals
 
 CLAUSES = ("referral",)
 WORDS = {
@@ -28,16 +33,18 @@ _SHOWN = {
 
 def answer(turn: Turn, command: str) -> None:
     """Show the friends one brought, newest first, a page at a time."""
-    if turn.plan.referral is None:
+    if not turn.plan.on("referral"):
         raise NotRunning("menu", "human", what=turn.phrase("choice.invites"))
     if turn.is_guest:
         turn.say("referral.guest", "connect", "menu")
         return
     page = turn.recall("invites").get("page", 0) + 1 if command == "more_invites" else 0
-    friends = turn.friends(page * _PAGE, _PAGE + 1)
+    friends, counts = turn.friends(page * _PAGE, _PAGE + 1)
     if not friends and page:
-        page, friends = 0, turn.friends(0, _PAGE + 1)
-    turn.remember("invites", {"page": page})
+        page = 0
+        friends, counts = turn.friends(0, _PAGE + 1)
+    if turn.recall("invites").get("page", 0) != page:
+        turn.remember("invites", {"page": page})
     if not friends:
         turn.say("referral.nobody", "poster", "menu", code=turn.code)
         return
@@ -45,13 +52,14 @@ def answer(turn: Turn, command: str) -> None:
         turn.phrase(
             "referral.line",
             number=page * _PAGE + place,
+            friend=_friend(turn, friend.profile),
             day=turn.local_date(friend.at),
             state=turn.phrase(f"referral.state.{_SHOWN[friend.state]}"),
         )
         for place, friend in enumerate(friends[:_PAGE], 1)
     ]
-    told: dict[str, Any] = {name: 0 for name in _SHOWN.values()}
-    for state, count in turn.friend_counts().items():
+    told: dict[str, Any] = dict.fromkeys(_SHOWN.values(), 0)
+    for state, count in counts.items():
         told[_SHOWN[state]] += count
     more = ("more_invites",) if len(friends) > _PAGE else ()
     turn.say(
@@ -69,32 +77,56 @@ def answer(turn: Turn, command: str) -> None:
 
 def arrived(turn: Turn) -> str:
     """Judge the code by which somebody came, and say in a sentence what it means for them; empty without a code."""
-    if not turn.referral_code or turn.plan.referral is None:
+    scene = str(turn.heard.data.get("scene", ""))
+    if not scene.startswith("r_") or not turn.plan.on("referral"):
         return ""
-    return _told(turn, _judge(turn, newcomer=turn.is_new))
+    if not turn.referral_code:
+        return turn.phrase("referral.unknown", code=scene[2:])
+    return _told(turn, _judge(turn, newcomer=turn.is_new or (turn.is_guest and _recent(turn))))
+
+
+def touched(turn: Turn) -> None:
+    """Record by whose code, or by which of the plan's placements, somebody came or typed; nothing else they sent."""
+    heard = turn.heard
+    scene = str(heard.data.get("scene", ""))
+    owner = turn.owner(turn.referral_code)
+    about: dict[str, int | str] = {"by": heard.kind if scene else "typed", "channel": heard.channel}
+    if owner:
+        about["referrer"] = owner.id
+    elif scene.startswith("p_"):
+        spots = {spot.id for spot in turn.plan.offline.spots} if turn.plan.offline else set()
+        about["placement"] = scene[2:] if scene[2:] in spots else "unknown"
+    else:
+        about["code"] = "unknown"  # whatever a stranger puts into a link is not kept for ever
+    turn.note("touched", **about)
 
 
 def heard(turn: Turn) -> bool:
     """Take a code that was typed; False when none was, or when it is but a word that looks like one."""
     code = turn.referral_code
-    if not code or turn.plan.referral is None:
+    if turn.heard.kind not in ("text", "voice") or not turn.plan.on("referral"):
         return False
-    if turn.owner(code) is None and code.isalpha() and turn.heard.text.strip().upper() == code:
-        return False
-    turn.note("touched", code=code, by="typed", channel=turn.heard.channel)
-    within = turn.plan.referral.typed_within
-    newcomer = within is not None and turn.now - turn.since <= within
-    outcome = _judge(turn, newcomer=newcomer)
-    turn.say_text(_told(turn, outcome), *(("connect",) if outcome == "remembered" else ("poster",)), "menu")
+    if not turn.owner(code):
+        meant = referrals.announced(turn.heard.text)
+        return bool(meant) and _unknown(turn, meant)
+    touched(turn)
+    outcome = _judge(turn, newcomer=_recent(turn))
+    turn.say_text(_told(turn, outcome), *(("connect", "menu") if outcome == "remembered" else ("poster", "menu")))
     return True
+
+
+def mistaken(turn: Turn) -> bool:
+    """What nobody else understood may be a code with a slip in it: say what to check."""
+    code = referrals.resembling(turn.heard.text)
+    return bool(code) and turn.plan.on("referral") and _unknown(turn, code)
 
 
 def on_timer(turn: Turn, kind: str) -> None:
     """Tell a referrer that a friend came; count the touch of a guest who has become known."""
     if kind == "referral_pending":
-        turn.say("referral.came", "invites", "poster", total=sum(turn.friend_counts().values()))
+        turn.say("referral.came", "invites", "poster", total=sum(turn.friends(0, 1)[1].values()))
     elif _judge(turn, newcomer=True) == "counted":
-        turn.say("referral.counted", "menu")
+        turn.say_text(_told(turn, "counted"), "menu")
 
 
 def unite(older: dict[str, Any], younger: dict[str, Any]) -> dict[str, Any]:
@@ -110,22 +142,50 @@ def become_known(turn: Turn) -> None:
         turn.later("referral_touch", "referral_touch", turn.now, scene=f"r_{code}")
 
 
+def reject(desk: Desk, referee: int, revision: int) -> bool:
+    """Staff find that a referral was none; False when it is rejected already. Needs the right `referrals.reject`.
+
+    Raises ActRefused for nobody's guest, and when it was rewarded already.
+    """
+    desk.require("referrals.reject")
+    try:
+        return referrals.move(desk.connection, referee, "rejected", desk.actor, revision, desk.now)
+    except KeyError:
+        raise ActRefused("这位用户没有推荐人", "nobody referred this person") from None
+    except referrals.Unlawful as wrong:
+        raise ActRefused(
+            f"推荐的状态是 {wrong.state}，不能再拒绝，只能扣回奖励",
+            f"the referral is {wrong.state} and cannot be rejected; its reward can be clawed back",
+        ) from None
+
+
+def typed_within(turn: Turn) -> timedelta:
+    """For how long after the first contact somebody is still new enough to be referred."""
+    return (turn.plan.referral and turn.plan.referral.typed_within) or timedelta()
+
+
+def _recent(turn: Turn) -> bool:
+    """Whether the person came so shortly ago that a code may still be typed."""
+    return turn.now - turn.since <= typed_within(turn)
+
+
 def _judge(turn: Turn, *, newcomer: bool) -> str:
     """What comes of the code at hand: `counted`, `remembered` until a guest is known, or why it does not count."""
     owner = turn.owner(turn.referral_code)
-    window = turn.plan.window
-    if owner is None or owner.guest:
+    if owner is None:
         return "unknown"
     if owner.id == turn.person:
         return "own"
-    if not window.start <= turn.now < window.end:
+    if owner.guest:
+        return "not_yet"
+    if not turn.plan.window.holds(turn.now):
         return "closed"
     if turn.was_brought:
         return "brought"
     if turn.closes_ring(owner):
         return "ring"
     if not newcomer:
-        return "known"
+        return "known_recently" if _recent(turn) else "known"
     if turn.is_guest:
         if not turn.recall("referral"):
             turn.remember("referral", {"code": owner.code})
@@ -135,5 +195,18 @@ def _judge(turn: Turn, *, newcomer: bool) -> str:
 
 
 def _told(turn: Turn, outcome: str) -> str:
-    within = turn.plan.referral.typed_within if turn.plan.referral else None
-    return turn.phrase(f"referral.{outcome}", code=turn.referral_code, days=within.days if within else 0)
+    owner = turn.owner(turn.referral_code)
+    friend = _friend(turn, owner.profile if owner else {})
+    return turn.phrase(f"referral.{outcome}", code=turn.referral_code, friend=friend, days=typed_within(turn).days)
+
+
+def _unknown(turn: Turn, code: str) -> bool:
+    touched(turn)
+    turn.say("referral.unknown", "human", "menu", code=code)
+    return True
+
+
+def _friend(turn: Turn, profile: Mapping[str, Any]) -> str:
+    """A friend as another person may see them: of the name they chose for their poster the first letter, or none."""
+    name = str(profile.get(FIELD) or "")
+    return turn.phrase("referral.friend_named", name=f"{name[0]}**") if name else turn.phrase("referral.friend")

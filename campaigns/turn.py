@@ -295,13 +295,9 @@ class Turn:
         key = f"referral/{self.person}"
         self._draft.timers.append((key, owner.id, "referral_pending", micros(self.now), {"referee": self.person}))
 
-    def friends(self, offset: int, limit: int) -> list[Friend]:
-        """Those whom the person brought, newest first."""
+    def friends(self, offset: int, limit: int) -> tuple[list[Friend], dict[str, int]]:
+        """Those whom the person brought, newest first, and how many they are in all, by state."""
         return self._group.friends(self.person, offset, limit)
-
-    def friend_counts(self) -> dict[str, int]:
-        """How many the person brought, by state."""
-        return self._group.friend_counts(self.person)
 
     # ---- one person on two channels
 

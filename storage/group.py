@@ -82,8 +82,11 @@ class Group:
         self._load_state()
         codes = {code for incoming in open_ if (code := referrals.code_in(incoming))}
         if codes:
-            self._owners = referrals.owners(self._connection, sorted(codes))
+            self._owners = referrals.owners(self._connection, self._vault, sorted(codes))
+        if self._owners:
             self._brought = referrals.brought(self._connection, [speaker.id for speaker in self._speakers.values()])
+        if self.meeting and self.meeting.other:
+            referrals.lock(self._connection)  # whose friends become one may close a chain as well
         return settled
 
     def lock(self, accounts: Mapping[str, str]) -> None:
@@ -206,13 +209,9 @@ class Group:
         """Whether the person, brought by `owner`, would have brought themselves in the end."""
         return referrals.closes(owner, draft.speaker.id, self._bringing)
 
-    def friends(self, subscriber: int, offset: int, limit: int) -> list[referrals.Friend]:
-        """Those whom a loaded person brought, newest first, as committed."""
-        return referrals.friends(self._connection, subscriber, offset, limit)
-
-    def friend_counts(self, subscriber: int) -> dict[str, int]:
-        """How many a loaded person brought, by state, as committed."""
-        return referrals.counts(self._connection, subscriber)
+    def friends(self, subscriber: int, offset: int, limit: int) -> tuple[list[referrals.Friend], dict[str, int]]:
+        """Those whom a loaded person brought, newest first, and how many by state, as committed."""
+        return referrals.friends(self._connection, self._vault, subscriber, offset, limit)
 
     def study(self, draft: Draft) -> uniting.Pair:
         """The person who typed a live joining code and the one it led to, with what is known of both."""

@@ -1,25 +1,27 @@
 """Who brought whom: codes as they are typed or scanned, the people behind them, and what came of it.
 
-Promises that a chain of referrers never closes, on any number of nodes. It knows no rule of who counts as a newcomer.
+Promises that a chain of referrers never closes, on any number of nodes, and that a referral only takes lawful steps. It
+knows no rule of who counts as a newcomer.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from storage import bulk
+from storage import acts, bulk
 from storage.incoming import Incoming
-from storage.tables import instant
+from storage.tables import instant, micros
+from storage.vault import Vault
 
 LENGTH = 8
-# What a referral goes through; each step is written by the rule that takes it. Whatever is left out is unlawful.
+# What a referral goes through, in the only steps there are (`move` takes them).
 STEPS: Mapping[str, frozenset[str]] = {
     "pending": frozenset({"qualified", "rejected"}),
     "qualified": frozenset({"held", "rejected"}),
@@ -29,40 +31,77 @@ STEPS: Mapping[str, frozenset[str]] = {
     "clawed_back": frozenset(),
 }
 _LETTERS = "2-9A-HJ-NP-Z"
-# A code alone, with words before it, as a scene, or at the end of our links, in either width and case, with gaps.
-_TYPED = re.compile(
-    r"(?:https?://\S*?(?:/r/|start=r_|[?&]c=r_)|r_|(?:我的)?(?:推荐码|邀请码)[是为]?|referral code|invite code|code)?"
-    rf"[\s:：]*((?:[{_LETTERS}][\s-]*){{{LENGTH}}})[.。!！\s]*",
-    re.IGNORECASE,
+# What says that a code follows: a scene, our links, or words; in either case and width.
+_BEFORE = (
+    r"(?:https?://\S*?(?:/r/|start=r_|[?&]c=r_)|t\.me/\S*?start=r_|r_"
+    r"|(?:我的|朋友的|好友的)?(?:推荐码|邀请码)[是为]?|(?:my |the )?(?:referral |invite )?code(?: is)?)"
 )
+_TYPED = re.compile(rf"{_BEFORE}?[\s:：]*((?:[{_LETTERS}][\s_-]*){{{LENGTH}}})[.。!！\s]*", re.IGNORECASE)
+_ANNOUNCED = re.compile(rf"{_BEFORE}[\s:：]*([A-Z0-9][A-Z0-9\s_-]{{4,20}})[.。!！\s]*", re.IGNORECASE)
+_ALONE = re.compile(r"[A-Z0-9]{7,9}", re.IGNORECASE)
+_DIGIT = re.compile(r"\d")
 _TYPED_MAX = 200
 _LOCK = 0x726566657273
 
 
+class Unlawful(Exception):
+    """A step that a referral in this state cannot take. `state` is where it stands, `to` what was asked."""
+
+    def __init__(self, state: str, to: str) -> None:
+        super().__init__(f"a referral that is {state} cannot become {to}")
+        self.state, self.to = state, to
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The person behind a code. `above` are those who brought them, in whatever distance, and they themselves."""
+    """The person behind a code. `above` are those who brought them, in whatever distance, and they themselves.
+
+    `profile` is what they told of themselves; who was joined to somebody answers here as who they are now.
+    """
 
     code: str
     id: int
     guest: bool
     above: frozenset[int]
+    profile: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Friend:
-    """One who was brought: since when, and what came of it so far."""
+    """One who was brought: since when, what came of it so far, and what they told of themselves."""
 
+    id: int
     at: datetime
     state: str
+    profile: Mapping[str, Any] = field(default_factory=dict)
 
 
 def spelled(words: str) -> str:
     """The code in what was typed, as it is written down; empty when there is none. It may still be a mere word."""
-    if not LENGTH <= len(words) <= _TYPED_MAX:
+    found = _TYPED.fullmatch(_ending_like_a_code(words))
+    return re.sub(r"[\s_-]", "", found[1]).upper() if found else ""
+
+
+def _ending_like_a_code(words: str) -> str:
+    """The words in one width; empty, at next to no cost, for most of what people say: a code's last letter is Latin."""
+    last = words.rstrip(" \r\n.。!！")[-1:] if 4 < len(words) <= _TYPED_MAX else ""
+    if not last.isalnum() or not (last.isascii() or "０" <= last <= "ｚ"):
         return ""
-    found = _TYPED.fullmatch(unicodedata.normalize("NFKC", words).strip())
-    return re.sub(r"[\s-]", "", found[1]).upper() if found else ""
+    return unicodedata.normalize("NFKC", words).strip()
+
+
+def announced(words: str) -> str:
+    """What was clearly meant as a code, right or wrong: after our link or after words that say so. Else empty."""
+    found = _ANNOUNCED.fullmatch(_ending_like_a_code(words))
+    code = re.sub(r"[\s_-]", "", found[1]).upper() if found else ""
+    return code if _DIGIT.search(code) else ""
+
+
+def resembling(words: str) -> str:
+    """What may be a code with a slip in it: 7 to 9 letters and digits mixed. Much else is, so ask for this last."""
+    code = _ending_like_a_code(words).upper()
+    mixed = not code.isalpha() and not code.isdecimal()
+    return code if mixed and _ALONE.fullmatch(code) else ""
 
 
 def code_in(incoming: Incoming) -> str:
@@ -73,27 +112,50 @@ def code_in(incoming: Incoming) -> str:
     return spelled(incoming.text) if incoming.kind in ("text", "voice") else ""
 
 
-def owners(connection: Connection, codes: Iterable[str]) -> dict[str, Owner]:
-    """The people behind these codes, by code; nobody stands behind one of somebody erased.
+def lock(connection: Connection) -> None:
+    """Let no other transaction judge who may bring whom until this one ends, or each could close the other's chain.
 
-    On PostgreSQL two transactions that ask wait for each other, or each could close the other's chain unseen.
+    Taken after people are locked and before accounts. SQLite has one writer anyway. Raises DatabaseFault when another
+    node keeps it too long.
     """
     if connection.dialect.name != "sqlite":
         connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _LOCK})
-    sql = (
-        "WITH RECURSIVE named(code, id, alias_of, status, guest) AS ("
-        "SELECT code, id, alias_of, status, guest FROM subscriber WHERE code IN {set} "
-        "UNION ALL SELECT n.code, s.id, s.alias_of, s.status, s.guest FROM named n "
-        "JOIN subscriber s ON s.id = n.alias_of), "
-        "up(code, id) AS (SELECT code, id FROM named WHERE status = 'active' "
-        "UNION SELECT up.code, r.referrer FROM up JOIN referral r ON r.referee = up.id AND r.state <> 'rejected') "
-        "SELECT n.code, n.id, n.guest, up.id AS above FROM named n JOIN up ON up.code = n.code "
-        "WHERE n.status = 'active'"
-    )
-    found: dict[str, tuple[int, bool, set[int]]] = {}
-    for row in bulk.select(connection, sql, codes):
-        found.setdefault(row.code, (row.id, bool(row.guest), set()))[2].add(row.above)
-    return {code: Owner(code, number, guest, frozenset(above)) for code, (number, guest, above) in found.items()}
+
+
+def owners(connection: Connection, vault: Vault, codes: Collection[str]) -> dict[str, Owner]:
+    """The people behind these codes, by code; nobody stands behind one of somebody erased.
+
+    Words that only look like a code lock nothing.
+    """
+    if connection.dialect.name != "sqlite":
+        if not bulk.select(connection, "SELECT id FROM subscriber WHERE code IN {set}", codes):
+            return {}
+        lock(connection)  # a statement of its own, so that the next sees what it waited for
+    found: dict[str, tuple[Any, set[int]]] = {}
+    for row in bulk.select(connection, _OWNERS, codes):
+        found.setdefault(row.code, (row, set()))[1].add(row.above)
+    return {
+        code: Owner(code, row.id, bool(row.guest), frozenset(above), _opened(vault, row))
+        for code, (row, above) in found.items()
+    }
+
+
+_OWNERS = (
+    "WITH RECURSIVE named(code, id, alias_of, status, guest) AS ("
+    "SELECT code, id, alias_of, status, guest FROM subscriber WHERE code IN {set} "
+    "UNION ALL SELECT n.code, s.id, s.alias_of, s.status, s.guest FROM named n "
+    "JOIN subscriber s ON s.id = n.alias_of), "
+    "up(code, id) AS (SELECT code, id FROM named WHERE status = 'active' "
+    "UNION SELECT up.code, r.referrer FROM up JOIN referral r ON r.referee = up.id AND r.state <> 'rejected') "
+    "SELECT n.code, n.id, n.guest, up.id AS above, k.wrapped, p.sealed FROM named n JOIN up ON up.code = n.code "
+    "LEFT JOIN person_key k ON k.subscriber = n.id LEFT JOIN profile p ON p.subscriber = n.id "
+    "WHERE n.status = 'active'"
+)
+
+
+def _opened(vault: Vault, row: Any) -> dict[str, Any]:
+    """What a person told of themselves, from their key and sealed profile; empty when there is none."""
+    return vault.open(vault.unwrap(bytes(row.wrapped)), bytes(row.sealed)) if row.wrapped and row.sealed else {}
 
 
 def brought(connection: Connection, numbers: Collection[int]) -> set[int]:
@@ -116,18 +178,62 @@ def closes(owner: Owner, person: int, others: Mapping[int, Owner]) -> bool:
     return False
 
 
-def friends(connection: Connection, subscriber: int, offset: int, limit: int) -> list[Friend]:
-    """Those whom a person brought, newest first, from the `offset`-th."""
-    sql = "SELECT at, state FROM referral WHERE referrer = ? ORDER BY at DESC, referee DESC LIMIT ? OFFSET ?"
-    return [Friend(instant(row.at), row.state) for row in bulk.select_all(connection, sql, subscriber, limit, offset)]
+def friends(
+    connection: Connection, vault: Vault, subscriber: int, offset: int, limit: int
+) -> tuple[list[Friend], dict[str, int]]:
+    """Those whom a person brought, newest first, from the `offset`-th; and how many they are in all, by state."""
+    found, counts = [], {}
+    for row in bulk.select_all(connection, _FRIENDS, subscriber, limit, offset):
+        if row.referee is None:
+            counts[row.state] = row.n
+        else:
+            found.append(Friend(row.referee, instant(row.at), row.state, _opened(vault, row)))
+    return found, counts
 
 
-def counts(connection: Connection, subscriber: int) -> dict[str, int]:
-    """How many a person brought, by state."""
-    sql = "SELECT state, COUNT(*) AS n FROM referral WHERE referrer = ? GROUP BY state"
-    return {row.state: row.n for row in bulk.select_all(connection, sql, subscriber)}
+_FRIENDS = (
+    "WITH mine AS (SELECT referee, at, state FROM referral WHERE referrer = ?), "
+    "page AS (SELECT * FROM mine ORDER BY at DESC, referee DESC LIMIT ? OFFSET ?) "
+    "SELECT page.referee, page.at, page.state, 0 AS n, k.wrapped, p.sealed FROM page "
+    "LEFT JOIN person_key k ON k.subscriber = page.referee LEFT JOIN profile p ON p.subscriber = page.referee "
+    "UNION ALL SELECT NULL, NULL, state, COUNT(*), NULL, NULL FROM mine GROUP BY state "
+    "ORDER BY 2 DESC, 1 DESC"
+)
 
 
 def row_of(owner: Owner, referee: int, campaign: str, at: int) -> tuple[Any, ...]:
     """A new referral as its table keeps it: referee, referrer, campaign, state, at, changed_at."""
     return referee, owner.id, campaign, "pending", at, at
+
+
+def state_of(connection: Connection, referee: int) -> str:
+    """Where the referral of a person stands; empty when nobody brought them."""
+    found = connection.execute(text("SELECT state FROM referral WHERE referee = :r"), {"r": referee}).scalar()
+    return str(found or "")
+
+
+def move(connection: Connection, referee: int, to: str, actor: str, revision: int, now: datetime) -> bool:
+    """Let a referral take its next step, with an event; False when it stands there already.
+
+    One that is rejected leaves the person without a referrer, though not free for another. Raises KeyError when nobody
+    brought the person, Unlawful when STEPS has no such step.
+    """
+    locking = "" if connection.dialect.name == "sqlite" else " FOR UPDATE"
+    connection.execute(text(f"SELECT id FROM subscriber WHERE id = :r{locking}"), {"r": referee})
+    query = text(f"SELECT referrer, campaign, state FROM referral WHERE referee = :r{locking}")
+    row = connection.execute(query, {"r": referee}).one_or_none()
+    if row is None:
+        raise KeyError(referee)
+    if row.state == to:
+        return False
+    if to not in STEPS[row.state]:
+        raise Unlawful(row.state, to)
+    connection.execute(
+        text("UPDATE referral SET state = :to, changed_at = :now WHERE referee = :r"),
+        {"to": to, "now": micros(now), "r": referee},
+    )
+    if to == "rejected":
+        connection.execute(text("UPDATE subscriber SET referrer = NULL WHERE id = :r"), {"r": referee})
+    data = {"referrer": row.referrer, "from": row.state, "to": to}
+    acts.event(connection, "referral", actor, row.campaign, revision, now, data, referee)
+    return True

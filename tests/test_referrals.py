@@ -6,6 +6,7 @@ The channels are here only their names: what each platform says of a scanned cod
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -274,18 +275,31 @@ def test_touches_are_events_without_personal_data(database_url: str) -> None:
             await follow(talk, wechat(1))
             code = await code_of(talk, wechat(1))
             await follow(talk, wechat(2), f"r_{code}")
-            await follow(talk, wechat(3), "p_shop-7", kind="scan")
+            spot = talk.library().plan.offline.spots[0].id
+            await follow(talk, wechat(3), f"p_{spot}", kind="scan")
             await talk.say(code, **wechat(3))
+            await follow(talk, guest(4), "p_zhang-san-13800001111")
+            await follow(talk, guest(5), "zhang_san_13800001111")
+            with talk.store.begin() as connection:
+                connection.exec_driver_sql(
+                    "INSERT INTO memory (subscriber, name, data) SELECT subscriber, 'handover', "
+                    f"'{{\"state\":\"held\"}}' FROM identity WHERE address = '{wechat(2)['who']}'"
+                )
+            assert await follow(talk, wechat(2), f"r_{code}", kind="scan") == ""
             with talk.store.read() as connection:
                 rows = (
                     connection.execute(text("SELECT data FROM event WHERE kind = 'touched' ORDER BY id"))
                     .scalars()
                     .all()
                 )
-            assert [row.replace(code, "CODE") for row in rows] == [
-                '{"code":"r_CODE","by":"follow","channel":"wechat"}',
-                '{"code":"p_shop-7","by":"scan","channel":"wechat"}',
-                '{"code":"CODE","by":"typed","channel":"wechat"}',
+                owner = connection.execute(text("SELECT id FROM subscriber WHERE code = :c"), {"c": code}).scalar()
+            assert [json.loads(row) for row in rows] == [
+                {"by": "follow", "channel": "wechat", "referrer": owner},
+                {"by": "scan", "channel": "wechat", "placement": spot},
+                {"by": "typed", "channel": "wechat", "referrer": owner},
+                {"by": "follow", "channel": "web", "placement": "unknown"},
+                {"by": "follow", "channel": "web", "code": "unknown"},
+                {"by": "scan", "channel": "wechat", "referrer": owner},
             ]
 
     run(journey())
