@@ -16,9 +16,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cases, machine, servers
+from benchmarks import cases, machine, posters, servers, telegram
 
 HOME = servers.ROOT / ".bench"
+CASES = cases.CASES | {"sending": telegram.sending, "hearing": telegram.hearing, "posters": posters.measure}
 NAMES = {
     "known": ("口口：已知用户签到，SQLite", "Koukou: known person checks in, SQLite"),
     "werobot": ("WeRoBot 1.13.1：回声，默认会话", "WeRoBot 1.13.1: echo, default session"),
@@ -28,7 +29,16 @@ NAMES = {
     "postgres_1": ("口口：PostgreSQL，一个节点", "Koukou: PostgreSQL, one node"),
     "postgres_2": ("口口：PostgreSQL，两个节点", "Koukou: PostgreSQL, two nodes"),
     "few": ("口口：用户少，SQLite", "Koukou: few subscribers, SQLite"),
+    "poster": ("口口：推荐海报，称呼和二维码每次不同", "Koukou: referral poster, name and code differ each time"),
+    "poster_plain": ("Pillow + qrcode 直接写：同一张海报", "Pillow + qrcode, written plainly: the same poster"),
     "many": ("口口：用户多，SQLite", "Koukou: many subscribers, SQLite"),
+    "telegram_sent": ("口口：Telegram 发出，连同数据库", "Koukou: sent on Telegram, database and all"),
+    "ptb_sent": ("python-telegram-bot 22.8：发出", "python-telegram-bot 22.8: sent"),
+    "telegram_heard": (
+        "口口：Telegram 收到并回复，连同数据库",
+        "Koukou: heard and answered on Telegram, database and all",
+    ),
+    "aiogram": ("aiogram 3.31：收到并回复，不存储", "aiogram 3.31: heard and answered, no storage"),
 }
 COLUMNS = {
     "rate": ("条/秒", "messages/s"),
@@ -47,7 +57,7 @@ def main() -> int:
     shutil.rmtree(HOME / "run", ignore_errors=True)
     home = HOME / "run"
     home.mkdir(parents=True)
-    python = servers.prepare(HOME)
+    python = servers.prepare(HOME) if asked.names != ["posters"] else HOME  # which needs no peer
     servers.plan(home)
     options = cases.Options(home, python, asked.seconds, asked.runs, asked.many)
     about = {"measured_at": datetime.now(UTC).isoformat(timespec="seconds"), **machine.described()}
@@ -56,8 +66,8 @@ def main() -> int:
     found: dict[str, list[cases.Figures]] = {}
     try:
         with screen.status("") as status:
-            for name in asked.names or cases.CASES:
-                found |= cases.CASES[name](options, status.update)
+            for name in asked.names or CASES:
+                found |= CASES[name](options, status.update)
     except cases.Wrong as wrong:
         screen.print(f"! {wrong}", style="red")
         return 1
@@ -72,7 +82,7 @@ def main() -> int:
 
 def _arguments() -> Any:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help=f"which: {', '.join(cases.CASES)} (default all)")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"which: {', '.join(CASES)} (default all)")
     parser.add_argument("--seconds", type=float, default=4.0, help="load per measurement (default 4)")
     parser.add_argument("--runs", type=int, default=5, help="interleaved runs of everything (default 5)")
     parser.add_argument(
@@ -81,7 +91,7 @@ def _arguments() -> Any:
     parser.add_argument("--small", action="store_true", help="100,000 subscribers instead of 1,000,000")
     parser.add_argument("--json", action="store_true", help="print one JSON document; the table goes to standard error")
     asked = parser.parse_args()
-    unknown = set(asked.names) - set(cases.CASES)
+    unknown = set(asked.names) - set(CASES)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     if asked.seconds <= 0 or asked.runs < 1:

@@ -219,6 +219,8 @@ GOALS = (
     Goal("rate", "known", "werobot_bare", 1.3, True),
     Goal("p99", "known", "", 25.0, False),
     Goal("cpu", "many", "few", 1.3, False),
+    Goal("cpu", "telegram_sent", "ptb_sent", 1 / 3, False),
+    Goal("p50", "poster", "poster_plain", 1 / 3, False),
 )
 
 

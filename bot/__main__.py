@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bot import terminal
+from bot.commands_poster import poster_cli
 from bot.commands_wechat import wechat_cli
-from bot.terminal import Json, language, refuse, say
+from bot.terminal import Json, applied, language, reading, refuse, say
 
 if TYPE_CHECKING:
     import uvicorn
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from bot.app import App
     from bot.config import Settings
     from content.bundle import Bundle
-    from storage.store import Store
 
 Folder = Annotated[Path | None, typer.Argument(help="方案文件夹，默认用设置里的 | the plan's folder")]
 
@@ -36,6 +36,7 @@ ledger_cli = typer.Typer(no_args_is_help=True, help="账本 | the ledger")
 db_cli = typer.Typer(no_args_is_help=True, help="数据库 | the database")
 for name, group in (("plan", plan_cli), ("subscriber", subscriber_cli), ("ledger", ledger_cli), ("db", db_cli)):
     cli.add_typer(group, name=name)
+cli.add_typer(poster_cli, name="poster")
 cli.add_typer(wechat_cli, name="wechat")
 
 _state: dict[str, Any] = {}
@@ -50,22 +51,6 @@ def _options(
 
 def _settings() -> Settings:
     return terminal.settings(_state.get("config"))
-
-
-def _reading(settings: Settings) -> Store:
-    """The database, for reading only, beside a serving process."""
-    from storage import schema
-    from storage.store import Store
-
-    store = Store(settings.storage.url, writer=False)
-    if store.path and not store.path.exists():
-        zh, en = f"还没有数据库 {store.path}，先运行 koukou serve", f"no database {store.path} yet; run koukou serve"
-        raise refuse(zh, en)
-    try:
-        schema.require_current(store)
-    except (schema.SchemaBehind, schema.SchemaTooNew) as wrong:
-        raise refuse(f"数据库版本不符：{wrong}；运行 koukou db upgrade", f"{wrong}; run koukou db upgrade") from None
-    return store
 
 
 def _print(document: Any) -> None:
@@ -165,27 +150,13 @@ def plan_check(folder: Folder = None, as_json: Json = False) -> None:
     raise typer.Exit(1 if broken else 0)
 
 
-def _applied(store: Store, campaign: str | None) -> tuple[Bundle, str, int]:
-    from content.bundle import Bundle
-    from storage import revisions
-
-    with store.read() as connection:
-        known = revisions.campaigns(connection)
-        if not known or (campaign and campaign not in known):
-            raise refuse("这个活动还没有应用过方案", "no plan of this campaign was applied yet")
-        chosen = campaign or known[0]
-        number = revisions.current(connection, chosen)
-        assert number is not None
-        return Bundle.of(revisions.files(connection, chosen, number)), chosen, number
-
-
 @plan_cli.command("diff")
 def plan_diff(folder: Folder = None, as_json: Json = False) -> None:
     """文件与已应用的版本有何不同 | how the files differ from the applied revision."""
     from content.changes import changes
 
     new = _bundle(folder)
-    old, campaign, number = _applied(_reading(_settings()), None)
+    old, campaign, number = applied(reading(_settings()), None)
     found = changes(old, new)
     if as_json:
         _print({"campaign": campaign, "revision": number, "changes": [change.tree() for change in found]})
@@ -261,7 +232,7 @@ def plan_show(as_json: Json = False) -> None:
     """已应用的方案 | the applied plan."""
     from content.changes import plan_as_json, show
 
-    bundle, campaign, number = _applied(_reading(_settings()), None)
+    bundle, campaign, number = applied(reading(_settings()), None)
     if as_json:
         _print({"campaign": campaign, "revision": number, "plan": plan_as_json(bundle.plan)})
         return
@@ -275,7 +246,7 @@ def plan_export(folder: Annotated[Path, typer.Argument(help="写到哪个新文�
     """把已应用的版本写回文件 | write the applied revision back to files."""
     from content.changes import export
 
-    bundle, campaign, number = _applied(_reading(_settings()), None)
+    bundle, campaign, number = applied(reading(_settings()), None)
     if folder.exists() and any(folder.iterdir()):
         raise refuse(f"{folder} 不是空文件夹", f"{folder} is not empty")
     export(bundle, folder, number)
@@ -296,7 +267,7 @@ def subscriber_show(
     account = "main"
     if "/" in channel:
         channel, _, account = channel.partition("/")
-    store = _reading(settings)
+    store = reading(settings)
     secret = settings.storage.secret.get_secret_value() if settings.storage.secret else None
     with store.read() as connection:
         found = people.find(connection, Vault(secret_for(store, secret)), channel, account, address)
@@ -320,7 +291,7 @@ def ledger_check(
     from storage.vault import Vault, secret_for
 
     settings = _settings()
-    store = _reading(settings)
+    store = reading(settings)
     secret = settings.storage.secret.get_secret_value() if settings.storage.secret else None
     with store.read() as connection:
         report = check(connection, Vault(secret_for(store, secret)), against)

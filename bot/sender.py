@@ -27,6 +27,7 @@ _SENDING_SECONDS = 60.0  # more than SEND_SECONDS and the commit after it
 _IN_FLIGHT = 64  # per channel account and node
 _STOP_SECONDS = 8.0  # SIGTERM leaves ten
 _LINGER_SECONDS = 0.05
+_BREATH_SECONDS = 0.01  # requests end one by one; their rows are written, and places filled again, by the handful
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 _SECOND = 1_000_000
 
@@ -85,6 +86,8 @@ class Sender:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), rest)
                     rest = _SHORTEST_PAUSE  # what was released is committed a moment later: keep looking
+            elif self._flying:
+                await asyncio.sleep(_BREATH_SECONDS)
             self._woken.clear()
 
     async def step(self, now: datetime) -> int:

@@ -1,4 +1,4 @@
-"""How commands speak: in the terminal's language, refusals to the error stream with exit code 1."""
+"""How commands speak, in the terminal's language with refusals to the error stream and exit code 1; what they read."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from bot.config import Settings
+    from content.bundle import Bundle
+    from storage.store import Store
 
 Json = Annotated[bool, typer.Option("--json", help="只输出一个 JSON 文档 | print one JSON document")]
 
@@ -42,3 +44,34 @@ def settings(path: Path | None) -> Settings:
         raise typer.Exit(1) from None
     logs.protect(found.secrets())
     return found
+
+
+def reading(settings: Settings) -> Store:
+    """The database, for reading only, beside a serving process."""
+    from storage import schema
+    from storage.store import Store
+
+    store = Store(settings.storage.url, writer=False)
+    if store.path and not store.path.exists():
+        zh, en = f"还没有数据库 {store.path}，先运行 koukou serve", f"no database {store.path} yet; run koukou serve"
+        raise refuse(zh, en)
+    try:
+        schema.require_current(store)
+    except (schema.SchemaBehind, schema.SchemaTooNew) as wrong:
+        raise refuse(f"数据库版本不符：{wrong}；运行 koukou db upgrade", f"{wrong}; run koukou db upgrade") from None
+    return store
+
+
+def applied(store: Store, campaign: str | None) -> tuple[Bundle, str, int]:
+    """The applied plan of a campaign, or of the first there is: its files, its name, its revision."""
+    from content.bundle import Bundle
+    from storage import revisions
+
+    with store.read() as connection:
+        known = revisions.campaigns(connection)
+        if not known or (campaign and campaign not in known):
+            raise refuse("这个活动还没有应用过方案", "no plan of this campaign was applied yet")
+        chosen = campaign or known[0]
+        number = revisions.current(connection, chosen)
+        assert number is not None
+        return Bundle.of(revisions.files(connection, chosen, number)), chosen, number

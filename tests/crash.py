@@ -26,6 +26,7 @@ from storage import ledger_check
 from storage.store import Store
 from storage.tables import instant
 from storage.vault import Vault
+from tests.bot_crowd import BotCrowd
 from tests.crowd import Crowd, Trees, percentile
 from tests.serving import SECRET, Node, free_port
 
@@ -107,18 +108,20 @@ async def campaign(
     """Kill (and freeze) serving processes on the empty database at `url` while a crowd talks, then audit everything."""
     began, dice = time.monotonic(), random.Random(seed)
     run = Run(url.split(":")[0].split("+")[0], nodes, seed, kills, freezes, callers=callers)
-    with Crowd(seed=seed) as crowd:
-        crowd.nodes = [Node(folder, url, free_port(), crowd) for _ in range(nodes)]
+    bots = BotCrowd(seed)
+    with Crowd(seed=seed) as crowd, bots.world:
+        bots.nodes = crowd.nodes = [Node(folder, url, free_port(), crowd, bots.world) for _ in range(nodes)]
         try:
             await _first_start(crowd, dice, run)
-            talking = asyncio.create_task(crowd.talk(callers, PEOPLE))
+            talking = asyncio.gather(crowd.talk(callers, PEOPLE), bots.talk())
             await _strike(crowd, run, dice, talking)
             crowd.hush()
+            bots.hush()
             await talking
-            await settle(crowd, run)
+            await settle(crowd, bots, run)
             for node in crowd.nodes:
                 await node.stop()
-            audit(crowd, run)
+            audit(crowd, bots, run)
         finally:
             for node in crowd.nodes:
                 node.kill()
@@ -143,7 +146,7 @@ async def _first_start(crowd: Crowd, dice: random.Random, run: Run) -> None:
         node.spent.clear()
 
 
-async def _strike(crowd: Crowd, run: Run, dice: random.Random, talking: asyncio.Task[None]) -> None:
+async def _strike(crowd: Crowd, run: Run, dice: random.Random, talking: asyncio.Future[Any]) -> None:
     """Each node meets kills and freezes of its own until all are spent, each at a random moment."""
     strikes = ["kill"] * (run.kills - run.struck) + ["freeze"] * run.freezes
     dice.shuffle(strikes)
@@ -175,8 +178,15 @@ async def _strike(crowd: Crowd, run: Run, dice: random.Random, talking: asyncio.
             group.create_task(node_is_struck(node))
 
 
-async def settle(crowd: Crowd, run: Run) -> None:
-    """All leases end while everything is down, as in a longer outage; then the sender must bring what is owed."""
+async def settle(crowd: Crowd, bots: BotCrowd, run: Run) -> None:
+    """All leases end while everything is down, as in a longer outage; then the sender must bring what is owed.
+
+    First Telegram hands over what it still keeps: it comes again for a day.
+    """
+    try:
+        await bots.world.idle(_DRAIN_SECONDS)
+    except TimeoutError:
+        run.problems.append(f"telegram: {len(bots.world.pending())} updates not taken after {_DRAIN_SECONDS} s")
     for node in crowd.nodes:
         node.kill()
     store = Store(crowd.nodes[0].url)
@@ -215,7 +225,7 @@ def check_books(url: str, run: Run) -> None:
 # ---- at the end
 
 
-def audit(crowd: Crowd, run: Run) -> None:
+def audit(crowd: Crowd, bots: BotCrowd, run: Run) -> None:
     """Compare what the platform and its people saw with what the store holds."""
     url = crowd.nodes[0].url
     report = crowd.nodes[0].koukou("ledger", "check")
@@ -224,23 +234,30 @@ def audit(crowd: Crowd, run: Run) -> None:
     run.problems += report["problems"]
     if run.database == "sqlite":
         run.problems += [str(row) for row in _rows(url, "PRAGMA integrity_check") if row[0] != "ok"]
-    _audit_inbox(crowd, run, url)
+    _audit_inbox(crowd, bots, run, url)
     _audit_effects(run, url)
-    _audit_answers(crowd, run, url)
-    run.problems += crowd.faults
+    _audit_answers(crowd, bots, run, url)
+    run.problems += [*crowd.faults, *map(str, bots.world.faults)]
     run.problems += [line for node in crowd.nodes for line in node.broken()]
     run.started += [seconds for node in crowd.nodes for seconds in node.started]
     run.spent += [seconds for node in crowd.nodes for seconds in node.spent]
-    run.messages, run.delivered = len(crowd.heard), crowd.delivered
+    run.messages, run.delivered = len(crowd.heard) + len(bots.said), crowd.delivered
 
 
-def _audit_inbox(crowd: Crowd, run: Run, url: str) -> None:
-    """Each acknowledged message has its key, each key its one text, and nothing else was heard."""
+def _audit_inbox(crowd: Crowd, bots: BotCrowd, run: Run, url: str) -> None:
+    """Each acknowledged message has its key, each key its one text, and nothing else was heard.
+
+    Telegram keeps an update until it is acknowledged, so that in the end all of them are.
+    """
     kept = {row.key: row.text for row in _rows(url, "SELECT key, text FROM inbox_key")}
     acknowledged = [key for key, heard in crowd.heard.items() if heard.acknowledged]
     run.acknowledged = len(acknowledged)
     run.problems += [f"{key}: acknowledged and lost" for key in acknowledged if key not in kept]
-    run.problems += [f"{key}: heard, but nobody said it" for key in kept if key not in crowd.heard]
+    updates = {f"telegram:main:u:{number}" for number in bots.said}
+    run.acknowledged += len(updates)
+    run.problems += [f"{key}: acknowledged and lost" for key in updates if key not in kept]
+    said = crowd.heard.keys() | updates
+    run.problems += [f"{key}: heard, but nobody said it" for key in kept if key not in said]
     texts = Counter(row.id for row in _rows(url, "SELECT id FROM text"))
     if Counter(kept.values()) != texts:
         run.problems.append(f"{len(kept)} keys for {texts.total()} texts")
@@ -270,7 +287,7 @@ def _audit_effects(run: Run, url: str) -> None:
     run.problems += [f"{row.account}: not what its postings make" for row in wrong]
 
 
-def _audit_answers(crowd: Crowd, run: Run, url: str) -> None:
+def _audit_answers(crowd: Crowd, bots: BotCrowd, run: Run, url: str) -> None:
     """Everybody got every answer; too many only as often as kills and freezes can explain."""
     rows = _rows(
         url,
@@ -286,7 +303,9 @@ def _audit_answers(crowd: Crowd, run: Run, url: str) -> None:
             shut.setdefault(row.address, []).append(tree)
             run.shut += row.state == "refused"
             run.doubtful += row.state == "doubtful"
-    lost, doubled = crowd.compare(said, shut)
+    lost, doubled = (
+        one + other for one, other in zip(crowd.compare(said, shut), bots.compare(said, shut), strict=True)
+    )
     run.problems += [f"never arrived: {what}" for what in lost]
     run.doubled = len(doubled)
     most = (run.kills + len(crowd.nodes)) * run.callers + run.freezes

@@ -79,6 +79,10 @@ def test_changes_are_told_by_key(shipped: dict[str, bytes]) -> None:
     new, _ = edited(shipped, "# 家庭网推广方案", "# 方案")
     assert [one.text("zh") for one in changes(old, new)] == ["plan.toml: 改动"]
     files = {**shipped, "quizzes/family.toml": b"", "faq/new.toml": b""}
-    files.pop("posters/shop.toml")
+    files.pop("posters/shop/poster.toml")
     told = [(one.kind, one.file) for one in changes(old, Bundle.of(files))]
-    assert told == [("added", "faq/new.toml"), ("removed", "posters/shop.toml"), ("changed", "quizzes/family.toml")]
+    assert told == [
+        ("added", "faq/new.toml"),
+        ("removed", "posters/shop/poster.toml"),
+        ("changed", "quizzes/family.toml"),
+    ]

@@ -26,7 +26,7 @@ HOMES = {
     **dict.fromkeys(("telegram", "wechatpy", "starlette", "uvicorn", "fastapi", "apscheduler", "asyncio"), "bot"),
     **dict.fromkeys(("httpx", "requests", "aiohttp", "typer", "structlog", "prometheus_client", "jinja2"), "bot"),
     **dict.fromkeys(("sqlmodel", "sqlalchemy", "alembic", "psycopg", "pysqlite3", "sqlite3", "orjson"), "storage"),
-    **dict.fromkeys(("qrcode", "PIL", "tree_sitter", "tree_sitter_toml"), "content"),
+    **dict.fromkeys(("qrcode", "PIL", "zxingcpp", "manimgx_fonts_cjk", "tree_sitter", "tree_sitter_toml"), "content"),
 }
 SECRET = re.compile(r"(^|_)(token|secret|signature|sign|password|mac|hmac)(_|$)")
 # The platform's own access token against the one it refused: nobody outside sees how long that takes.

@@ -98,15 +98,15 @@ WRONG = {
         "family",
     ),
     "no poster": (
-        '"posters/invite.toml"',
-        '"posters/x.toml"',
+        '"posters/invite"',
+        '"posters/x"',
         "posters/x",
         "social.pushes[2].poster",
         "fault",
         "no such",
     ),
     "no picture": ('"pictures/welcome.jpg"', '"pictures/w.jpg"', "w.jpg", "welcome.picture", "fault", "no such"),
-    "file outside": ('"posters/invite.toml"', '"../invite.toml"', "../inv", "social.pushes[2].poster", "fault", "form"),
+    "file outside": ('"posters/invite"', '"../invite"', "../inv", "social.pushes[2].poster", "fault", "form"),
     "prize too dear": ('"2999 元"', '"50001 元"', '^id = "phone"', "social.lottery.prizes[0]", "fault", "50,000"),
     "prize undisclosed": ("quantity = 2\n", "", '^id = "phone"', "social.lottery.prizes[0]", "fault", "odds"),
     "no organiser": ('contact.zh = "客服', '# "', "contact.en", "organiser.contact", "fault", "no text in: zh"),
@@ -379,18 +379,19 @@ def _entry(question: str, answer: str) -> str:
 
 def test_posters_and_phrases_are_checked_too(shipped: dict[str, bytes]) -> None:
     files = dict(shipped)
-    files["posters/opening.toml"] += "more.zh = '转发领红包'\n".encode()
-    files["posters/broken.toml"] = b"a = 1\nb = \n"
+    files["posters/opening/poster.toml"] += "words = '转发领红包'\n".encode()
+    files["posters/broken/poster.toml"] = b"a = 1\nb = \n"
     files["phrases/zh.toml"] = "nobody.says = '这句话'\n".encode()
     files["faq/share.toml"] = _entry("分享送积分吗", "分享送积分").encode()
     files["quizzes/latin.toml"] = b"# caf\xe9\n"
     found = [(one.file, one.line) for one in Bundle.of(files).check(RUNS) if one.severity == "fault"]
-    last = files["posters/opening.toml"].count(b"\n")
+    last = files["posters/opening/poster.toml"].count(b"\n")
     places = [
         ("faq/share.toml", 8),
         ("phrases/zh.toml", 1),
-        ("posters/broken.toml", 2),
-        ("posters/opening.toml", last),
+        ("posters/broken/poster.toml", 2),
+        ("posters/opening/poster.toml", last),  # what it says, and that there is no such key
+        ("posters/opening/poster.toml", last),
         ("quizzes/latin.toml", 1),
     ]
     assert found == places

@@ -13,6 +13,7 @@ import pytest
 from bot.channels import Outcome
 from bot.channels.telegram import Telegram
 from bot.played.telegram import PlayedTelegram
+from bot.telegram import sending
 from bot.telegram.rendering import pieces, split, units
 from tests.telegram_house import TOKEN, URL, Stage, choices, labels, picture
 
@@ -244,14 +245,9 @@ def test_a_chat_that_moved_is_followed(stage: Stage) -> None:
 
 
 def test_no_answer_in_time_is_doubt_and_no_connection_is_none(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def late(channel: Telegram) -> Outcome:
-        await channel._open()
-        assert channel._request
-        channel._request._seconds = 0.2
-        return await channel.send(stage.parcel())
-
+    monkeypatch.setattr(sending, "_SECONDS", 0.2)
     stage.world.fail("sendMessage", delay=1.0)
-    assert stage.run(late) == Outcome("doubtful", "no_answer")
+    assert stage.send() == Outcome("doubtful", "no_answer")
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{deaf.getsockname()[1]}"

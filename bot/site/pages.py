@@ -11,10 +11,9 @@ from collections.abc import Callable
 from functools import cache
 from math import ceil
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -23,6 +22,9 @@ from bot.pictures import Pictures, is_drawn
 from bot.site.edge import PAGE_HEADERS, Buckets, caller_network, language_asked
 from bot.site.view import SiteView, site_view
 from content.plan.model import Plan
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 HERE = Path(__file__).parent
 NAMES = {"zh": "中文", "en": "English"}
@@ -196,6 +198,8 @@ def _static_url(name: str) -> str:
 @cache
 def templates() -> Environment:
     """The pages' templates."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # the first page may wait; readiness may not
+
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,

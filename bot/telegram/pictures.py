@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
-from telegram import InputFile, Message
+from telegram import InputFile
 from telegram.error import BadRequest
 
 from bot.channels import Service
@@ -94,8 +94,11 @@ class Pictures:
         return str(kept["id"]) if kept else ""
 
     async def _learn(self, key: str, shown: Any) -> None:
-        if isinstance(shown, Message) and shown.photo:
-            await self._service.keep(key, {"id": shown.photo[-1].file_id}, _KEEP_SECONDS)
+        try:
+            file_id = shown["photo"][-1]["file_id"]  # the whole picture comes last
+        except (KeyError, IndexError, TypeError):
+            return  # shown as something else, or an answer of another shape: the next one uploads again
+        await self._service.keep(key, {"id": str(file_id)}, _KEEP_SECONDS)
 
     def _key(self, content: bytes) -> str:
         # By content, not by name: a new revision may put another picture under the same name.

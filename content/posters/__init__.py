@@ -17,10 +17,10 @@ from content import toml
 from content.faults import Fault, PlanFaults, Said
 from content.plan.reading import dotted
 from content.posters import drawing, layout
-from content.posters.drawing import BadPicture, QrTooLong
+from content.posters.drawing import BadPicture, QrTooLong, sheet
 from content.toml import Document, TomlFault
 
-__all__ = ["BadPicture", "Poster", "QrTooLong", "posters"]
+__all__ = ["BadPicture", "Poster", "QrTooLong", "posters", "sheet"]
 
 FOLDER = "posters"
 FILE = "poster.toml"
@@ -86,8 +86,7 @@ class Poster:
         equal bytes. Raises QrTooLong, BadPicture.
         """
         spoken = language if language in self.languages else self.languages[0]
-        image = drawing.drawn(self.ground, spoken, qr, {**fields, "name": name}, picture)
-        return drawing.jpeg(image, self.ground.layout.dpi)
+        return drawing.drawn(self.ground, spoken, qr, {**fields, "name": name}, picture)
 
 
 def posters(files: Mapping[str, bytes]) -> dict[str, Poster]:

@@ -5,7 +5,7 @@ Finds faults only; each stands at its key in `poster.toml`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from content import posters
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CONTRAST = 4.5  # WCAG 2.2, 1.4.3, for text of any size; scanners want as much of a code
 SMALL = 3  # a poster in a chat's list of pictures is shown at about a third
 # The longest that is likely: WeChat's own addresses have 45 characters, ours and t.me's with a code up to 80.
+MOST_CHECKED = 200
+_checked: dict[str, tuple[Finding, ...]] = {}
 LONGEST_URL = "https://family-network.shanhe-telecom.example.com/r/K7MQ2XHPWM?from=poster-abcde"
 LONGEST: Mapping[str, Mapping[str, str]] = {
     "zh": {"name": "欧阳慕容家的王小明同学呀", "until": "2026年12月31日 23:59", "code": "WMWMWMWM"},
@@ -46,8 +48,20 @@ def check(files: Mapping[str, bytes]) -> Iterator[Fault]:
         except PlanFaults as broken:
             yield from broken.faults
             continue
-        for where, severity, said in findings(poster):
+        for where, severity, said in _known(poster):
             yield Fault(document.name, document.line(where), dotted(where), severity, said)
+
+
+def _known(poster: posters.Poster) -> tuple[Finding, ...]:
+    """The findings, kept for posters drawn before: a plan is checked again and again, and few posters change."""
+    digest = poster.ground.digest
+    found = _checked.get(digest)
+    if found is None:
+        found = tuple(findings(poster))
+        if len(_checked) >= MOST_CHECKED:
+            _checked.clear()
+        _checked[digest] = found
+    return found
 
 
 def findings(poster: posters.Poster) -> Iterator[Finding]:
@@ -69,10 +83,9 @@ def findings(poster: posters.Poster) -> Iterator[Finding]:
     yield from _shape(ground)
     wrong = False
     for place, text in enumerate(ground.layout.texts):
-        for language in poster.languages:
-            for finding in _text(ground, text, language, ("text", place), picture):
-                wrong = True
-                yield finding
+        for finding in _text(ground, text, poster.languages, ("text", place), picture):
+            wrong = True
+            yield finding
     if (contrast := _contrast(ground.layout.qr.dark, ground.layout.qr.light)) < CONTRAST:
         zh, en = f"二维码对比度只有 {contrast:.1f}", f"the QR code's contrast is only {contrast:.1f}"
         yield ("qr", "dark"), "fault", Said(zh, en, f"至少 {CONTRAST}", f"at least {CONTRAST}")
@@ -92,33 +105,32 @@ def _shape(ground: drawing.Ground) -> Iterator[Finding]:
         yield ("background",), "fault", Said(zh, en, f"按 {size} 的比例裁好", f"crop it to the shape of {size}")
 
 
-def _text(ground: drawing.Ground, text: Text, language: str, path: Path, picture: Image) -> Iterator[Finding]:
-    longest = LONGEST.get(language, LONGEST["en"])
-    for key, given in (("words", longest), ("otherwise", {})):
-        words = drawing.words_of(ground, text, language, given)
-        if not words or (key == "otherwise" and language not in text.otherwise):
-            continue
-        missing = sorted({char for char in words if not setting.shows(ground.font, char)})
-        if missing:
-            shown = " ".join(f"{char} (U+{ord(char):04X})" for char in missing[:5])
-            hint = "删掉这些字符，或换字体", "remove them, or bring a font that has them"
-            said = Said(f"字体里没有：{shown}", f"the font has no glyph for {shown}", *hint)
-            yield (*path, key, language), "fault", said
-        block, fits = drawing.set_in(ground, text, language, words)
-        if not fits:
-            yield (*path, key, language), "fault", _too_long(text, language, block, given)
-            continue
-        if missing:
-            continue
-        contrast = _worst(ground, text, language, block, picture)
-        if contrast < CONTRAST:
-            hint = f"至少 {CONTRAST}：换颜色，或换个位置", f"at least {CONTRAST}: another colour, or another place"
-            said = Said(
-                f"{language} 文字与底图的对比度只有 {contrast:.1f}",
-                f"{language}: contrast is only {contrast:.1f}",
-                *hint,
-            )
-            yield (*path, "colour"), "fault", said
+def _text(
+    ground: drawing.Ground, text: Text, languages: Sequence[str], path: Path, picture: Image
+) -> Iterator[Finding]:
+    """Glyphs and room in every language, with the longest fields and with none; then the worst contrast of them all."""
+    contrasts: list[tuple[float, str]] = []
+    for language in languages:
+        for key, given in (("words", LONGEST.get(language, LONGEST["en"])), ("otherwise", {})):
+            words = drawing.words_of(ground, text, language, given)
+            if not words or (key == "otherwise" and language not in text.otherwise):
+                continue
+            missing = sorted({char for char in words if not setting.shows(ground.font, char)})
+            if missing:
+                shown = " ".join(f"{char} (U+{ord(char):04X})" for char in missing[:5])
+                hint = "删掉这些字符，或换字体", "remove them, or bring a font that has them"
+                said = Said(f"字体里没有：{shown}", f"the font has no glyph for {shown}", *hint)
+                yield (*path, key, language), "fault", said
+            block, fits = drawing.set_in(ground, text, language, words)
+            if not fits:
+                yield (*path, key, language), "fault", _too_long(text, language, block, given)
+            else:
+                contrasts.append((_worst(ground, text, language, block, picture), language))
+    contrast, language = min(contrasts, default=(CONTRAST, ""))
+    if contrast < CONTRAST:
+        zh, en = f"{language}：文字与底图的对比度只有 {contrast:.1f}", f"{language}: contrast is only {contrast:.1f}"
+        hint = f"至少 {CONTRAST}：换颜色，或换个位置", f"at least {CONTRAST}: another colour, or another place"
+        yield (*path, "colour"), "fault", Said(zh, en, *hint)
 
 
 def _too_long(text: Text, language: str, block: setting.Block, given: Mapping[str, str]) -> Said:
@@ -148,7 +160,10 @@ def _worst(ground: drawing.Ground, text: Text, language: str, block: setting.Blo
     behind = picture.crop((max(0, left), max(0, top), max(left + 1, right), max(top + 1, bottom)))
     small = behind.reduce(max(1, text.size[language] // 8))
     spots = small.getcolors(small.width * small.height) or []
-    return min((_contrast(text.colour, colour[:3]) for _, colour in spots if isinstance(colour, tuple)), default=1.0)
+    return min(
+        (_contrast(text.colour, (colour[0], colour[1], colour[2])) for _, colour in spots if isinstance(colour, tuple)),
+        default=1.0,
+    )
 
 
 def _scan(poster: posters.Poster) -> Iterator[Finding]:

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from content.posters import setting
+from content.posters import setting, strips
 from content.posters.layout import FIXED, OPEN, Box, Code, Layout, Slot, Text, fields
+from content.posters.strips import Banded
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-QUALITY = 85
 QUIET = 4  # modules of quiet zone, ISO/IEC 18004
 MASK = 0  # fixed: choosing one costs six times the drawing, and none of the eight scans measurably better
-MOST_KEPT = 24_000_000  # pixels of finished grounds that are kept, at 4 bytes each: two A4 at 300 dpi and seven phones
+MOST_KEPT = 64_000_000  # bytes of finished grounds: eight phones' are about 12 million, each A4's at 300 dpi 9
 MOST_PIXELS = 40_000_000  # of a picture that is opened
+SHEET_HEIGHT, SHEET_ROW, SHEET_GAP = 700, 6, 16  # pixels, posters, pixels
+SLACK = 2  # pixels by which ink may leave its box through rounding
 NAME_MOST = 40  # characters of a name that are looked at at all
 
 
@@ -51,9 +53,9 @@ class _Kept:
     def __init__(self, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._grounds: OrderedDict[tuple[str, str], Image] = OrderedDict()
+        self._grounds: OrderedDict[tuple[str, str], Banded] = OrderedDict()
 
-    def get(self, key: tuple[str, str], make: Callable[[], Image]) -> Image:
+    def get(self, key: tuple[str, str], make: Callable[[], Banded]) -> Banded:
         with self._lock:
             if key in self._grounds:
                 self._grounds.move_to_end(key)
@@ -62,7 +64,7 @@ class _Kept:
         with self._lock:
             self._grounds[key] = made
             self._grounds.move_to_end(key)
-            while sum(one.width * one.height for one in self._grounds.values()) > self._most and len(self._grounds) > 1:
+            while sum(one.weight for one in self._grounds.values()) > self._most and len(self._grounds) > 1:
                 self._grounds.popitem(last=False)
         return made
 
@@ -118,7 +120,7 @@ def _open_in(words: str) -> frozenset[str]:
 def set_in(ground: Ground, text: Text, language: str, words: str) -> tuple[setting.Block, bool]:
     """The lines of `words` in the text's box, and whether they stay inside it."""
     box = text.box[language]
-    block = setting.broken(words, setting.font(ground.font, text.size[language], text.weight), box.width)
+    block = setting.broken(words, ground.font, text.size[language], text.weight, box.width)
     _, top, _, bottom = ink(ground, text, language, block)
     inside = top >= box.top - 1 and bottom <= box.top + box.height + 1
     return block, inside and max(block.widths) <= box.width
@@ -138,22 +140,23 @@ def baselines(text: Text, language: str, block: setting.Block) -> list[tuple[int
 
 def ink(ground: Ground, text: Text, language: str, block: setting.Block) -> tuple[int, int, int, int]:
     """The rectangle that the lines really cover: left, top, right, bottom."""
-    face = setting.font(ground.font, text.size[language], text.weight)
     boxes = []
     for line, (x, y) in zip(block.lines, baselines(text, language, block), strict=True):
-        left, top, right, bottom = face.getbbox(line, anchor="ls")
+        left, top, right, bottom = setting.inked(ground.font, text.size[language], text.weight, line)
         boxes.append((x + left, y + top, x + right, y + bottom))
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)
     return int(min(lefts)), int(min(tops)), int(max(rights)), int(max(bottoms))
 
 
-def _write(image: Image, ground: Ground, text: Text, language: str, block: setting.Block) -> None:
+def _write(image: Image, ground: Ground, text: Text, language: str, block: setting.Block, above: int = 0) -> None:
+    """Put the lines on an image that begins `above` pixels below the poster's top."""
     for line, (x, y) in zip(block.lines, baselines(text, language, block), strict=True):
         mask, (left, top) = setting.stamp(ground.font, text.size[language], text.weight, line)
-        image.paste(text.colour, (x + left, y + top, x + left + mask.width, y + top + mask.height), mask)
+        x, y = x + left, y + top - above
+        image.paste(text.colour, (x, y, x + mask.width, y + mask.height), mask)
 
 
-def _finished(ground: Ground, language: str) -> Image:
+def _finished(ground: Ground, language: str) -> Banded:
     """The background with the code's light field and every text that is the same on all drawings."""
     image = background(ground)
     image.paste(ground.layout.qr.light, ground.layout.qr.box.corners)
@@ -162,7 +165,16 @@ def _finished(ground: Ground, language: str) -> Image:
             _write(
                 image, ground, text, language, set_in(ground, text, language, words_of(ground, text, language, {}))[0]
             )
-    return image
+    top, bottom = _open_band(ground.layout, language)
+    return strips.banded(image, top, bottom, ground.layout.dpi)
+
+
+def _open_band(layout: Layout, language: str) -> tuple[int, int]:
+    """From where to where, in pixels from the top, one drawing differs from the next."""
+    boxes = [layout.qr.box, *(text.box[language] for text in layout.texts if text.fields(language))]
+    boxes += [layout.picture.box] if layout.picture else []
+    edges = [(box.top - SLACK, box.top + box.height + SLACK) for box in boxes]
+    return max(0, min(top for top, _ in edges)), min(layout.size[1], max(bottom for _, bottom in edges))
 
 
 def fitting(ground: Ground, text: Text, language: str, given: Mapping[str, str]) -> setting.Block | None:
@@ -212,8 +224,8 @@ def code(text: str, where: Code) -> Image:
     return small.resize((module * len(rows), module * len(rows)), Image.Resampling.NEAREST)
 
 
-def _place(image: Image, slot: Slot, raw: bytes) -> None:
-    """A picture cropped to fill its slot."""
+def _place(image: Image, slot: Slot, raw: bytes, above: int) -> None:
+    """A picture cropped to fill its slot, on an image that begins `above` pixels below the poster's top."""
     from PIL import Image, ImageDraw, ImageOps
 
     size = (slot.box.width, slot.box.height)
@@ -223,30 +235,42 @@ def _place(image: Image, slot: Slot, raw: bytes) -> None:
         mask = Image.new("L", (4 * size[0], 4 * size[1]), 0)
         ImageDraw.Draw(mask).ellipse((0, 0, 4 * size[0] - 1, 4 * size[1] - 1), fill=255)
         mask = mask.resize(size, Image.Resampling.BOX)
-    image.paste(picture, slot.box.corners, mask)
+    image.paste(picture, (slot.box.left, slot.box.top - above), mask)
 
 
-def drawn(ground: Ground, language: str, qr: str, given: Mapping[str, str], picture: bytes | None) -> Image:
-    """The poster in one language. Raises BadPicture, QrTooLong."""
-    image = _kept.get((ground.digest, language), lambda: _finished(ground, language)).copy()
+def drawn(ground: Ground, language: str, qr: str, given: Mapping[str, str], picture: bytes | None) -> bytes:
+    """The poster in one language as a JPEG. Raises BadPicture, QrTooLong."""
+    finished = _kept.get((ground.digest, language), lambda: _finished(ground, language))
+    image, above = finished.band.copy(), finished.top
     layout = ground.layout
     symbol = code(qr, layout.qr)
     box: Box = layout.qr.box
-    at = (box.left + (box.width - symbol.width) // 2, box.top + (box.height - symbol.height) // 2)
+    at = (box.left + (box.width - symbol.width) // 2, box.top - above + (box.height - symbol.height) // 2)
     image.paste(layout.qr.dark, (*at, at[0] + symbol.width, at[1] + symbol.height), symbol)
     if picture is not None and layout.picture:
-        _place(image, layout.picture, picture)
+        _place(image, layout.picture, picture, above)
     shown = {name: setting.showable(ground.font, value, NAME_MOST) for name, value in given.items()}
     for text in layout.texts:
         if text.fields(language):
             block = fitting(ground, text, language, shown)
             if block:
-                _write(image, ground, text, language, block)
-    return image
+                _write(image, ground, text, language, block, above)
+    return finished.around(image)
 
 
-def jpeg(image: Image, dpi: int, quality: int = QUALITY) -> bytes:
-    """The bytes that are sent and printed."""
+def sheet(drawings: Sequence[bytes]) -> bytes:
+    """Drawings side by side at one height, six in a row, as a JPEG to look them over."""
+    from PIL import Image, ImageOps
+
+    small = [ImageOps.contain(opened(one), (1000, SHEET_HEIGHT)) for one in drawings]
+    rows = [small[start : start + SHEET_ROW] for start in range(0, len(small), SHEET_ROW)]
+    width = max(sum(one.width + SHEET_GAP for one in row) for row in rows) + SHEET_GAP
+    image = Image.new("RGB", (width, len(rows) * (SHEET_HEIGHT + SHEET_GAP) + SHEET_GAP), (128, 128, 128))
+    for line, row in enumerate(rows):
+        left = SHEET_GAP
+        for one in row:
+            image.paste(one, (left, SHEET_GAP + line * (SHEET_HEIGHT + SHEET_GAP)))
+            left += one.width + SHEET_GAP
     out = BytesIO()
-    image.save(out, "JPEG", quality=quality, dpi=(dpi, dpi))
+    image.save(out, "JPEG", quality=strips.QUALITY)
     return out.getvalue()

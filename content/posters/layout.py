@@ -121,8 +121,9 @@ class Key:
 
 
 def fields(words: str) -> frozenset[str]:
-    """The names of the `{fields}` in a text. Raises ValueError when its braces do not pair."""
-    return frozenset(name for _, name, _, _ in string.Formatter().parse(words) if name is not None)
+    """The `{fields}` in a text, one with a format together with that. Raises ValueError when its braces do not pair."""
+    parsed = string.Formatter().parse(words)
+    return frozenset(f"{name}{':' * bool(form)}{form}" for _, name, form, _ in parsed if name is not None)
 
 
 def _whole(least: int, most: int) -> Reader:

@@ -71,7 +71,7 @@ def shows(own: bytes, char: str) -> bool:
 
 
 def showable(own: bytes, text: str, most: int) -> str:
-    """`text` on one line without what cannot be seen or shown (controls, emoji, other scripts), at most `most` long."""
+    """`text` on one line without what cannot be shown (controls, emoji, other scripts), cut with … at `most`."""
     kept: list[str] = []
     whole = True  # whether the last base character was kept: a mark without it would sit on its neighbour
     for char in unicodedata.normalize("NFC", text[: 8 * most]):
@@ -83,7 +83,10 @@ def showable(own: bytes, text: str, most: int) -> str:
         elif category[0] != "C" and shows(own, char):
             kept.append(char)
         whole = char.isspace() or bool(kept and kept[-1] == char)
-    return " ".join("".join(kept).split())[:most]
+    shown = " ".join("".join(kept).split())
+    if shown and (len(shown) > most or len(text) > 8 * most):
+        shown = shown[: most - 1].rstrip() + "…"
+    return shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,28 +127,45 @@ def _filled(pieces: list[tuple[str, float]], width: float) -> list[str]:
     return [*lines, line]
 
 
-def broken(text: str, face: FreeTypeFont, width: int) -> Block:
+def broken(text: str, own: bytes, size: int, weight: int, width: int) -> Block:
     """`text` in as few lines as `width` allows, those of one paragraph about equally long.
 
     A line feed begins a new line. A piece that is wider than `width` stands on its own line and sticks out.
     """
+
+    def long(piece: str) -> float:
+        return length(own, size, weight, piece)
+
     lines: list[str] = []
     for paragraph in text.split("\n"):
         paragraph = paragraph.strip()
-        if face.getlength(paragraph) <= width:
+        if long(paragraph) <= width:
             lines.append(paragraph)
             continue
-        pieces = [(piece, face.getlength(piece)) for piece in _pieces(paragraph)]
+        pieces = [(piece, long(piece)) for piece in _pieces(paragraph)]
         count = len(_filled(pieces, width))
         least, most = width / count / 2, float(width)
-        while most - least > face.size / 4:
+        while most - least > size / 4:
             middle = (least + most) / 2
             if len(_filled(pieces, middle)) == count:
                 most = middle
             else:
                 least = middle
         lines += _filled(pieces, most)
-    return Block(tuple(lines), tuple(face.getlength(line) for line in lines))
+    return Block(tuple(lines), tuple(map(long, lines)))
+
+
+@lru_cache(maxsize=512)
+def length(own: bytes, size: int, weight: int, line: str) -> float:
+    """How far one line reaches, in pixels."""
+    return font(own, size, weight).getlength(line)
+
+
+@lru_cache(maxsize=512)
+def inked(own: bytes, size: int, weight: int, line: str) -> tuple[int, int, int, int]:
+    """The rectangle that one line covers, from the beginning of its baseline: left, top, right, bottom."""
+    left, top, right, bottom = font(own, size, weight).getbbox(line, anchor="ls")
+    return round(left), round(top), round(right), round(bottom)
 
 
 @lru_cache(maxsize=64)
@@ -157,7 +177,7 @@ def stamp(own: bytes, size: int, weight: int, line: str) -> tuple[Image, tuple[i
     from PIL import Image, ImageDraw
 
     face = font(own, size, weight)
-    left, top, right, bottom = (round(edge) for edge in face.getbbox(line, anchor="ls"))
+    left, top, right, bottom = inked(own, size, weight, line)
     mask = Image.new("L", (max(1, right - left), max(1, bottom - top)), 0)
     ImageDraw.Draw(mask).text((-left, -top), line, fill=255, font=face, anchor="ls")
     return mask, (left, top)
