@@ -17,7 +17,7 @@ import asyncio, os, signal, sys
 from bot.channels import Outcome
 from bot.sender import Sender
 from storage.store import Store
-from tests.outbox import MAIN, START, Recorder, WritingThread
+from tests.outbox import START, Recorder, WritingThread
 
 class Deadly(Recorder):
     async def send(self, parcel):
@@ -26,7 +26,7 @@ class Deadly(Recorder):
             os.kill(os.getpid(), signal.SIGKILL)
         return Outcome("sent")
 
-sender = Sender(WritingThread(Store(sys.argv[1])), [Deadly()], lambda: START, f"killed{os.getpid()}", {MAIN: 1000})
+sender = Sender(WritingThread(Store(sys.argv[1])), [Deadly()], lambda: START, f"killed{os.getpid()}")
 asyncio.run(sender.loop())
 """
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from bot.played.wechat import Person
 from bot.played.wechat.people import _MESSAGE_WINDOW as _WINDOW
 from storage import kept
+from tests.bot_crowd import BotCrowd
 from tests.crash import Run, audit, table
 from tests.crowd import Crowd, percentile, seen
 from tests.serving import Node, free_port
@@ -61,7 +62,7 @@ async def audited(crowd: Crowd, freezes: int = 0) -> Run:
     run = Run("postgresql", 2, 5, 0, freezes, CALLERS)
     for node in crowd.nodes:
         await node.stop()
-    audit(crowd, run)
+    audit(crowd, BotCrowd(5), run)  # nobody talks to the bot here
     return run
 
 
