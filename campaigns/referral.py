@@ -103,11 +103,13 @@ def touched(turn: Turn) -> None:
 
 def heard(turn: Turn) -> bool:
     """Take a code that was typed; False when none was, or when it is but a word that looks like one."""
+    if turn.heard.kind not in ("text", "voice"):
+        return False
     code = turn.referral_code
-    if turn.heard.kind not in ("text", "voice") or not turn.plan.on("referral"):
+    meant = "" if code and turn.owner(code) else referrals.announced(turn.heard.text)
+    if not (code or meant) or not turn.plan.on("referral"):
         return False
     if not turn.owner(code):
-        meant = referrals.announced(turn.heard.text)
         return bool(meant) and _unknown(turn, meant)
     touched(turn)
     outcome = _judge(turn, newcomer=_recent(turn))

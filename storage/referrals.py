@@ -78,7 +78,8 @@ class Friend:
 
 def spelled(words: str) -> str:
     """The code in what was typed, as it is written down; empty when there is none. It may still be a mere word."""
-    found = _TYPED.fullmatch(_ending_like_a_code(words))
+    ending = _ending_like_a_code(words)
+    found = _TYPED.fullmatch(ending) if ending else None
     return re.sub(r"[\s_-]", "", found[1]).upper() if found else ""
 
 
@@ -92,9 +93,10 @@ def _ending_like_a_code(words: str) -> str:
 
 def announced(words: str) -> str:
     """What was clearly meant as a code, right or wrong: after our link or after words that say so. Else empty."""
-    found = _ANNOUNCED.fullmatch(_ending_like_a_code(words))
+    ending = _ending_like_a_code(words)
+    found = _ANNOUNCED.fullmatch(ending) if ending else None
     code = re.sub(r"[\s_-]", "", found[1]).upper() if found else ""
-    return code if _DIGIT.search(code) else ""
+    return code if code and _DIGIT.search(code) else ""
 
 
 def resembling(words: str) -> str:
