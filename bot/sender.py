@@ -27,7 +27,7 @@ _SENDING_SECONDS = 60.0  # more than SEND_SECONDS and the commit after it
 _IN_FLIGHT = 64  # per channel account and node
 _STOP_SECONDS = 8.0  # SIGTERM leaves ten
 _LINGER_SECONDS = 0.05
-_BREATH_SECONDS = 0.01  # requests end one by one; their rows are written, and places filled again, by the handful
+_BREATH_SECONDS = 0.02  # requests end one by one; their rows are written, and places filled again, by the handful
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 _SECOND = 1_000_000
 
