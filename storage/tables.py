@@ -123,7 +123,7 @@ class Subscriber(SQLModel, table=True):
     status: str = _text()  # active | alias | erased
     alias_of: int | None = _big(default=None)
     code: str = _text(unique=True)  # the referral code, for life
-    referrer: int | None = _big(default=None)
+    referrer: int | None = _big(default=None)  # as when it was counted: may have become an alias since
     consent: bool = Field()  # campaign messages; its history is in `consent`
     guest: bool = Field()  # known by the web chat alone: what is earned is held, nothing can be drawn or redeemed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -58,12 +59,23 @@ class PosterHouse:
         await person.follow()
         return person
 
+    def number(self, person: Person) -> int:
+        """The subscriber's id."""
+        with self.app.store.read() as connection:
+            number = people.find(connection, self.app.vault, "wechat", "main", person.openid)
+        assert number
+        return number
+
     def code(self, person: Person) -> str:
         """The person's referral code."""
         with self.app.store.read() as connection:
-            number = people.find(connection, self.app.vault, "wechat", "main", person.openid)
-            assert number
-            return str(people.show(connection, number)["referral_code"])
+            return str(people.show(connection, self.number(person))["referral_code"])
+
+    def touches(self) -> list[dict[str, Any]]:
+        """What is kept of those who came by a code, in order."""
+        with self.app.store.read() as connection:
+            found = connection.exec_driver_sql("SELECT data FROM event WHERE kind = 'touched' ORDER BY id").scalars()
+            return [json.loads(data) for data in found]
 
     async def poster(self, person: Person, word: str = "海报") -> bytes:
         """Ask for the poster, and return the picture that the person is shown after that."""

@@ -133,12 +133,12 @@ def test_lost_follows_and_leavings_are_heard_a_day_late_and_in_silence(database_
             await app.writer.hear(Incoming("wechat", "main", back.openid, "k1", "unfollow", app.now()))
             gone.since = None
             new = world.person()
-            new.since, new.scene, new.language = datetime.now(UTC), "p_booth7", "en"
+            new.since, new.scene, new.language = datetime.now(UTC), "p_booth-mall", "en"
             done = await jobs.reconcile(lambda progress: None)
             assert done == {"followers": 20, "gone": 1, "found": 2, "imported": 0}
             assert one(app, "SELECT count(*) FROM identity WHERE following") == 20
             assert one(app, "SELECT count(*) FROM identity WHERE address = :a", a=gone.openid) == 0
-            assert one(app, "SELECT count(*) FROM event WHERE kind = 'touched' AND data LIKE '%p_booth7%'") == 1
+            assert one(app, "SELECT count(*) FROM event WHERE kind = 'touched' AND data LIKE '%booth-mall%'") == 1
             assert one(app, "SELECT count(*) FROM event WHERE kind = 'followed'") == 2
             assert one(app, "SELECT count(*) FROM subscriber WHERE consent") == 20
             assert one(app, "SELECT count(*) FROM delivery") == 0, "nobody was greeted"

@@ -37,9 +37,7 @@ def test_on_wechat_the_code_brings_strangers_to_whom_it_belongs(tmp_path: Path) 
         assert code in said and f"{PUBLIC}/r/{code}" in said
         stranger = house.world.person()
         assert await stranger.scan_code(url)
-        with house.app.store.read() as connection:
-            touched = connection.exec_driver_sql("SELECT data FROM event WHERE kind = 'touched'").scalar_one()
-        assert f"r_{code}" in touched
+        assert house.touches() == [{"by": "follow", "channel": "wechat", "referrer": house.number(person)}]
         assert len(picture) < 2 * 1024 * 1024
 
     run(tmp_path, journey)

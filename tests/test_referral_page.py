@@ -77,17 +77,15 @@ def test_it_offers_every_open_channel(tmp_path: Path) -> None:
 
 def test_whoever_comes_by_it_is_known_as_touched(tmp_path: Path) -> None:
     async def journey(house: PosterHouse) -> None:
-        code = house.code(await house.follower())
-        before = house.rows()
+        friend = await house.follower()
+        code, before = house.code(friend), house.rows()
         for method in ("GET", "HEAD", "GET"):
             assert (await house.http.request(method, f"/r/{code}")).status_code == 200
         assert house.rows() == before  # looking changes nothing
         chat = (await house.http.get(f"/?c=r_{code}&lang=zh")).text
         assert f'data-scene="r_{code}"' in chat
         assert (await house.http.post("/chat/open", json={"scene": f"r_{code}"})).status_code == 200
-        with house.app.store.read() as connection:
-            data = connection.exec_driver_sql("SELECT data FROM event WHERE kind = 'touched'").scalar_one()
-        assert f"r_{code}" in data
+        assert house.touches() == [{"by": "follow", "channel": "web", "referrer": house.number(friend)}]
 
     run(tmp_path, journey)
 

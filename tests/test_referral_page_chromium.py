@@ -42,6 +42,7 @@ class Served:
 
     url: str
     code: str
+    referrer: int
     world: Any
     house: Any
 
@@ -60,7 +61,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             await person.say("海报名字")
             await person.say("阿芳妈妈")
             house.pictures.channels = (*house.pictures.channels, Telegram())  # type: ignore[arg-type]
-            found.append(Served(str(house.http.base_url).rstrip("/"), house.code(person), house.world, house))
+            url, world = str(house.http.base_url).rstrip("/"), house.world
+            found.append(Served(url, house.code(person), house.number(person), world, house))
             ready.set()
             await asyncio.to_thread(done.wait)
 
@@ -129,9 +131,7 @@ def test_the_way_into_the_chat_carries_the_friend_along(chromium: Browser, serve
     expect(page.locator("#chat-state")).to_have_text("在线")
     page.mouse.move(20, 200)
     expect(page.locator(".said.theirs").first).to_be_visible()
-    with served.house.app.store.read() as connection:
-        codes = connection.exec_driver_sql("SELECT data FROM event WHERE kind = 'touched'").scalars().all()
-    assert any(f"r_{served.code}" in data for data in codes)
+    assert {"by": "follow", "channel": "web", "referrer": served.referrer} in served.house.touches()
     context.close()
 
 

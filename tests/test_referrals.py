@@ -50,10 +50,14 @@ async def follow(talk: Talk, person: dict[str, str], scene: str = "", kind: str 
 
 
 def pairs(store: Store) -> dict[int, tuple[int, str]]:
-    """Every referral: referee → (referrer, state); the people's own column must say the same."""
+    """Every referral: referee → (referrer, state); the people's own column, its aliases followed, must say the same."""
     with store.read() as connection:
         found = {r.referee: (r.referrer, r.state) for r in connection.execute(text("SELECT * FROM referral"))}
-        people = connection.execute(text("SELECT id, referrer FROM subscriber WHERE referrer IS NOT NULL")).all()
+        people = connection.execute(
+            text(
+                "SELECT s.id, COALESCE(r.alias_of, r.id) AS referrer FROM subscriber s JOIN subscriber r ON r.id = s.referrer"
+            )
+        ).all()
     assert {row.id: row.referrer for row in people} == {
         referee: referrer for referee, (referrer, state) in found.items() if state != "rejected"
     }
