@@ -27,7 +27,7 @@ from bot.schedule import SLOT_STALE_SECONDS, Schedule
 from bot.sender import Sender
 from bot.service import House
 from bot.writer import Writer
-from campaigns import running, words
+from campaigns import rights, running, words
 from campaigns.desk import Desk, apply_plan
 from content.bundle import Bundle
 from content.faults import PlanFaults
@@ -37,7 +37,6 @@ from storage.sealer import Sealer
 from storage.store import Store
 from storage.vault import Vault, secret_for
 
-OPERATOR = frozenset({"plan.apply"})
 _log = structlog.get_logger(__name__)
 
 
@@ -165,7 +164,7 @@ def _apply_first(app: App) -> None:
             faults = [fault for fault in bundle.check(running()) if fault.severity == "fault"]
             if faults:
                 raise NothingToServe(faults)
-            apply_plan(Desk(connection, "operator", OPERATOR, app.now(), "first start"), bundle, None)
+            apply_plan(Desk(connection, "operator", rights.OPERATOR, app.now(), "first start"), bundle, None)
 
 
 def open_channels(settings: Settings, house: House) -> list[Any]:

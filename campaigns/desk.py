@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from campaigns.rights import RIGHTS
 from content.bundle import Bundle
 from storage import acts, ledger, revisions
 
@@ -33,9 +34,13 @@ class Desk:
     why: str = ""
 
     def require(self, right: str) -> None:
-        """Raises ActRefused without the right."""
+        """Raises ActRefused without the right, KeyError for one that nobody listed."""
+        zh, en = RIGHTS[right]
         if right not in self.rights:
-            raise ActRefused(f"没有权限：{right}", f"you do not have the right: {right}")
+            raise ActRefused(
+                f"您没有“{zh}”的权限（{right}），请找管理员开通",
+                f"you may not {en} ({right}); ask an administrator for that right",
+            )
 
     def note(self, kind: str, campaign: str, revision: int, data: Mapping[str, int | str]) -> None:
         """Record the act; the audit log is a view of these events."""

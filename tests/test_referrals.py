@@ -55,7 +55,8 @@ def pairs(store: Store) -> dict[int, tuple[int, str]]:
         found = {r.referee: (r.referrer, r.state) for r in connection.execute(text("SELECT * FROM referral"))}
         people = connection.execute(
             text(
-                "SELECT s.id, COALESCE(r.alias_of, r.id) AS referrer FROM subscriber s JOIN subscriber r ON r.id = s.referrer"
+                "SELECT s.id, COALESCE(r.alias_of, r.id) AS referrer "
+                "FROM subscriber s JOIN subscriber r ON r.id = s.referrer"
             )
         ).all()
     assert {row.id: row.referrer for row in people} == {

@@ -1,0 +1,45 @@
+"""Who may do what: every right there is, and the rights of each role. What is not listed here nobody may do.
+
+Knows no person: which roles somebody has is kept with them. `branch` limits whose people a right reaches, not which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+# right: what it lets somebody do, in Chinese and English, as the staff page shows it.
+RIGHTS: dict[str, tuple[str, str]] = {
+    "people.read": ("查看用户的经历，个人信息遮住", "see a subscriber's story, personal fields masked"),
+    "people.reveal": ("写明原因后查看个人信息", "see personal fields after giving a reason"),
+    "people.block": ("停用或恢复用户", "block and unblock subscribers"),
+    "people.test": ("指定测试用户", "name testers"),
+    "acts.propose": ("提出补偿、更正和期初余额", "propose goodwill, corrections and opening balances"),
+    "acts.approve": ("复核别人提出的变动", "approve what somebody else proposed"),
+    "referrals.reject": ("否决推荐", "reject a referral"),
+    "plan.read": ("查看方案、版本和预算", "see the plan, its revisions and its budget"),
+    "plan.apply": ("应用新的方案版本", "apply a new revision of the plan"),
+    "system.read": ("查看系统状态", "see the system's state"),
+    "audit.read": ("查看操作记录", "see the audit log"),
+    "service.stop": ("紧急停止和恢复发送", "stop and resume all sending"),
+    "staff.manage": ("管理员工和权限", "manage staff and their roles"),
+}
+
+# The four groups of the plan's [groups] clause, and who looks after the console itself.
+ROLES: dict[str, frozenset[str]] = {
+    "planning": frozenset(
+        {"people.read", "plan.read", "plan.apply", "acts.approve", "people.test", "system.read", "audit.read"}
+        | {"service.stop"}
+    ),
+    "publicity": frozenset({"people.read", "plan.read", "system.read", "people.test", "service.stop"}),
+    "handling": frozenset({"people.read", "people.reveal", "plan.read", "acts.propose", "referrals.reject"}),
+    "service": frozenset({"people.read", "people.reveal", "plan.read", "people.block", "acts.propose"}),
+    "administrator": frozenset(RIGHTS),
+}
+
+# Whoever sits at the machine's command line runs the service itself: nothing there is beyond them.
+OPERATOR = frozenset(RIGHTS)
+
+
+def of(roles: Iterable[str]) -> frozenset[str]:
+    """The rights of somebody with these roles; a role that is not listed gives none."""
+    return frozenset().union(*(ROLES.get(role, frozenset()) for role in roles))
