@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -18,15 +18,14 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool
 
+from storage.wal import Checkpoints
+
 DatabaseFault = DBAPIError  # what rooms above catch: a constraint, a lock, a lost connection
 
 # A frozen node must not stop the others: PostgreSQL ends its transaction, and nobody waits long for a lock.
 _POSTGRES_OPTIONS = "-c idle_in_transaction_session_timeout=2000 -c lock_timeout=500 -c timezone=UTC"
-_SQLITE_FIXED = (
-    3,
-    51,
-    3,
-)  # the first release without the WAL-reset bug (several writers may corrupt the file)
+# The first release without the WAL-reset bug (a writer, and one that checkpoints beside it, may corrupt the file).
+_SQLITE_FIXED = (3, 51, 3)
 
 
 class StoreLocked(Exception):
@@ -64,7 +63,9 @@ class Store:
         if writer:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = _take_lock(path.with_name(path.name + ".lock"))
-        self._writing = _Writing()
+        # With an older SQLite the writing connection is the only one that may checkpoint, within its commits.
+        fixed = _sqlite_module().sqlite_version_info >= _SQLITE_FIXED
+        self._writing = _Writing(Checkpoints(_connecting(self.url, read_only=False)) if writer and fixed else None)
         self.engine = _sqlite(self.url, read_only=not writer)
         self._reader = _sqlite(self.url, read_only=True)
 
@@ -129,7 +130,11 @@ class Transaction:
         except BaseException:
             self.rollback()
             raise
-        self._end()
+        try:
+            if self._writing:
+                self._writing.committed()
+        finally:
+            self._end()
 
     def rollback(self) -> None:
         """Undo all of it."""
@@ -148,26 +153,35 @@ class Transaction:
 class _Writing:
     """The one writing connection of a SQLite file; whoever comes second waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, checkpoints: Checkpoints | None) -> None:
         self._turn = threading.Lock()
         self._connection: Connection | None = None
+        self._checkpoints = checkpoints
 
     def take(self, engine: Engine) -> Connection:
         self._turn.acquire()
         try:
             if self._connection is None or self._connection.closed:
                 self._connection = engine.connect()
+                if self._checkpoints:
+                    self._checkpoints.take_over(self._connection.connection.driver_connection)
             self._connection.begin()
             return self._connection
         except BaseException:
             self._turn.release()
             raise
 
+    def committed(self) -> None:
+        if self._checkpoints and self._connection is not None:
+            self._checkpoints.committed(self._connection.connection.driver_connection)
+
     def give_back(self) -> None:
         self._turn.release()
 
     def close(self) -> None:
         with self._turn:
+            if self._checkpoints:
+                self._checkpoints.close()
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
@@ -221,7 +235,7 @@ def _sqlite_module() -> Any:
     return module
 
 
-def _sqlite(url: URL, *, read_only: bool) -> Engine:
+def _connecting(url: URL, *, read_only: bool) -> Callable[[], Any]:
     module = _sqlite_module()
     target = f"file:{os.path.abspath(url.database or '')}" + ("?mode=ro" if read_only else "")
 
@@ -234,9 +248,19 @@ def _sqlite(url: URL, *, read_only: bool) -> Engine:
         connection.execute("PRAGMA cache_size=-65536")
         return connection
 
+    return connect
+
+
+def _sqlite(url: URL, *, read_only: bool) -> Engine:
     # The writer's engine has one connection and whoever comes second waits; readers get one each.
     size = {"pool_size": 4, "max_overflow": 8} if read_only else {"pool_size": 1, "max_overflow": 0}
-    engine = create_engine("sqlite://", module=module, creator=connect, poolclass=QueuePool, **size)
+    engine = create_engine(
+        "sqlite://",
+        module=_sqlite_module(),
+        creator=_connecting(url, read_only=read_only),
+        poolclass=QueuePool,
+        **size,
+    )
     begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
