@@ -76,6 +76,7 @@ def serve() -> None:
 
     from bot import logs
     from bot.app import NothingToServe, open_app
+    from bot.wire import Protocol
     from storage import schema
     from storage.store import StoreLocked
     from storage.vault import SecretMissing
@@ -109,6 +110,7 @@ def serve() -> None:
         app.asgi,
         host=host.strip("[]"),
         port=int(port),
+        http=Protocol,
         log_config=None,
         access_log=False,
         lifespan="on",
