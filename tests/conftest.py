@@ -59,6 +59,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
             yield url
 
 
+@pytest.fixture
+def empty_postgres_url(postgres_url: str) -> Iterator[str]:
+    """The url of a fresh, empty PostgreSQL database, for what concerns several nodes."""
+    with _database(postgres_url) as url:
+        yield url
+
+
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite database with the schema and nothing else."""

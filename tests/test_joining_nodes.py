@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 from sqlalchemy.exc import OperationalError
 
@@ -21,17 +20,6 @@ from tests.talking import Talk, prepared, run, talking, told
 from tests.test_joining import TELEGRAM, WECHAT, code_of, known, number, rows, shown, whole
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
-
-
-@pytest.fixture
-def url(postgres_url: str) -> Iterator[str]:
-    name = f"joining_{uuid4().hex}"
-    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-        try:
-            yield postgres_url.replace("/postgres?", f"/{name}?")
-        finally:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @asynccontextmanager
@@ -57,9 +45,9 @@ async def heard(node: Talk, words: str, who: tuple[str, str], key: str = "") -> 
             await asyncio.sleep(0.1)
 
 
-def test_two_who_type_each_others_code_at_once_become_one(url: str) -> None:
+def test_two_who_type_each_others_code_at_once_become_one(empty_postgres_url: str) -> None:
     async def scenario() -> None:
-        async with two(url) as (first, second):
+        async with two(empty_postgres_url) as (first, second):
             for n in range(15):
                 one, other = ("wechat", f"w{n}"), ("telegram", f"t{n}")
                 older, younger = await known(first, *((one, other) if n % 2 else (other, one)))
@@ -78,9 +66,9 @@ def test_two_who_type_each_others_code_at_once_become_one(url: str) -> None:
     run(scenario())
 
 
-def test_one_code_typed_by_two_people_at_once_joins_one_of_them(url: str) -> None:
+def test_one_code_typed_by_two_people_at_once_joins_one_of_them(empty_postgres_url: str) -> None:
     async def scenario() -> None:
-        async with two(url) as (first, second):
+        async with two(empty_postgres_url) as (first, second):
             for n in range(15):
                 asks, one, other = ("wechat", f"w{n}"), ("telegram", f"a{n}"), ("telegram", f"b{n}")
                 await known(first, *((asks, one, other) if n % 2 else (one, other, asks)))
@@ -98,9 +86,9 @@ def test_one_code_typed_by_two_people_at_once_joins_one_of_them(url: str) -> Non
     run(scenario())
 
 
-def test_three_in_a_ring_at_once_lose_nothing(url: str) -> None:
+def test_three_in_a_ring_at_once_lose_nothing(empty_postgres_url: str) -> None:
     async def scenario() -> None:
-        async with two(url) as (first, second):
+        async with two(empty_postgres_url) as (first, second):
             for n in range(10):
                 trio = [("wechat", f"w{n}"), ("telegram", f"t{n}"), ("web", f"g{n}")]
                 await known(first, *random.Random(n).sample(trio, 3))
@@ -124,12 +112,12 @@ def test_three_in_a_ring_at_once_lose_nothing(url: str) -> None:
     run(scenario())
 
 
-def test_joining_while_both_talk_on_both_nodes(url: str) -> None:
+def test_joining_while_both_talk_on_both_nodes(empty_postgres_url: str) -> None:
     """Every answer comes, every check-in counts once for the one person, and no word is lost."""
     dice = random.Random(3)
 
     async def scenario() -> None:
-        async with two(url) as nodes:
+        async with two(empty_postgres_url) as nodes:
             pairs = [(("wechat", f"w{n}"), ("telegram", f"t{n}")) for n in range(12)]
             for pair in pairs:
                 await known(nodes[0], *pair)
@@ -226,7 +214,7 @@ def test_a_join_that_fails_at_its_end_and_comes_again_is_one(
 
 
 def test_who_waited_for_the_lock_of_one_who_became_an_alias_is_the_older(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = joining.write
 
@@ -236,7 +224,7 @@ def test_who_waited_for_the_lock_of_one_who_became_an_alias_is_the_older(
             time.sleep(0.3)
 
     async def scenario() -> None:
-        async with two(url) as (first, second):
+        async with two(empty_postgres_url) as (first, second):
             older, _ = await known(first, WECHAT, TELEGRAM)
             await heard(first, "签到", WECHAT)
             code = await code_of(first, WECHAT)

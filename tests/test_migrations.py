@@ -115,8 +115,8 @@ def test_a_newer_schema_is_neither_served_nor_touched(store: Store) -> None:
         assert schema.version(connection) == "9999_of_tomorrow"
 
 
-def test_nodes_that_start_together_upgrade_once(postgres_url: str, request: pytest.FixtureRequest) -> None:
-    url = fresh(request, postgres_url)
+def test_nodes_that_start_together_upgrade_once(empty_postgres_url: str) -> None:
+    url = empty_postgres_url
     nodes = [Store(url) for _ in range(4)]
     together = Barrier(len(nodes))
 
@@ -133,8 +133,8 @@ def test_nodes_that_start_together_upgrade_once(postgres_url: str, request: pyte
         node.close()
 
 
-def test_a_node_waits_longer_than_a_lock_may_take(postgres_url: str, request: pytest.FixtureRequest) -> None:
-    url = fresh(request, postgres_url)
+def test_a_node_waits_longer_than_a_lock_may_take(empty_postgres_url: str) -> None:
+    url = empty_postgres_url
     slow, waiting = Store(url), Store(url)
     with ThreadPoolExecutor(1) as pool:
         with slow.begin() as connection:
@@ -152,22 +152,3 @@ def test_the_newest_file_is_what_alembic_takes_for_the_head() -> None:
     shipped = ScriptDirectory(str(Path(schema.__file__).parent / "migrations"))
     assert shipped.get_heads() == [schema.head()]
     assert all(Path(script.path).name.startswith(f"{script.revision}_") for script in shipped.walk_revisions())
-
-
-def fresh(request: pytest.FixtureRequest, maintenance: str) -> str:
-    """A new PostgreSQL database for a test that needs no SQLite; dropped at its end."""
-    from uuid import uuid4
-
-    import psycopg
-
-    name = f"test_{uuid4().hex}"
-    plain = maintenance.replace("+psycopg", "")
-    with psycopg.connect(plain, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-
-    def drop() -> None:
-        with psycopg.connect(plain, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-    request.addfinalizer(drop)
-    return maintenance.replace("/postgres?", f"/{name}?")

@@ -195,12 +195,10 @@ def test_two_who_type_each_others_code_at_once_make_no_ring(database_url: str) -
     run(journey())
 
 
-def test_two_nodes_make_no_ring_and_no_second_referrer(postgres_url: str, request: pytest.FixtureRequest) -> None:
-    from tests.test_migrations import fresh
-
+def test_two_nodes_make_no_ring_and_no_second_referrer(empty_postgres_url: str) -> None:
     async def journey() -> None:
-        store = prepared(fresh(request, postgres_url))
-        nodes = [Talk(store, "a"), Talk(Store(store.url.render_as_string(hide_password=False)), "b")]
+        store = prepared(empty_postgres_url)
+        nodes = [Talk(store, "a"), Talk(Store(empty_postgres_url), "b")]
         try:
             for round_ in range(6):
                 one, two, new = (wechat(10 * round_ + n) for n in (1, 2, 3))

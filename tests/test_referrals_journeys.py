@@ -368,13 +368,12 @@ def test_staff_reject_a_referral_once_and_the_person_is_not_free_for_another(dat
 # ---- at once
 
 
-def test_a_joining_and_a_code_wait_for_each_other(postgres_url: str, request: pytest.FixtureRequest) -> None:
+def test_a_joining_and_a_code_wait_for_each_other(empty_postgres_url: str) -> None:
     """One brought Telegram's Two and types WeChat's Two's code, while the Twos become one: whoever is later sees it."""
-    from tests.test_migrations import fresh
 
     async def journey() -> None:
-        store = prepared(fresh(request, postgres_url))
-        nodes = [Talk(store, "a"), Talk(Store(store.url.render_as_string(hide_password=False)), "b")]
+        store = prepared(empty_postgres_url)
+        nodes = [Talk(store, "a"), Talk(Store(empty_postgres_url), "b")]
         try:
             for round_ in range(6):
                 one, two, same = wechat(10 * round_ + 1), wechat(10 * round_ + 2), telegram(10 * round_ + 2)
@@ -396,12 +395,10 @@ def test_a_joining_and_a_code_wait_for_each_other(postgres_url: str, request: py
     run(journey())
 
 
-def test_a_newcomer_by_two_codes_at_once_has_one_referrer(postgres_url: str, request: pytest.FixtureRequest) -> None:
-    from tests.test_migrations import fresh
-
+def test_a_newcomer_by_two_codes_at_once_has_one_referrer(empty_postgres_url: str) -> None:
     async def journey() -> None:
-        store = prepared(fresh(request, postgres_url))
-        nodes = [Talk(store, "a"), Talk(Store(store.url.render_as_string(hide_password=False)), "b")]
+        store = prepared(empty_postgres_url)
+        nodes = [Talk(store, "a"), Talk(Store(empty_postgres_url), "b")]
         try:
             scenes = []
             for number in (1, 2):

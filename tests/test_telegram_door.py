@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from bot.channels import Busy
+from bot.knocking import Refused
 from bot.telegram.buttons import DATA_BYTES, rows, words_of
 from bot.telegram.door import BODY_BYTES, Door
-from bot.telegram.reading import Heard, Refused, heard, read_json
+from bot.telegram.reading import Heard, heard, read_json
 from storage.incoming import KINDS, Incoming
 from tests.serving import BOT_SECRET
 from tests.telegram_house import CHAT, PERSON, House, knock, message, update, written

@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -28,17 +27,6 @@ CALLERS = 8
 # What a frozen node can hold others up for: its transaction is ended after 2 s, and a lock is asked for again after
 # 0.5 s; the rest is what a busy machine adds.
 LONGEST_WAIT = 2.0 + 0.5 + 1.5
-
-
-@pytest.fixture
-def url(postgres_url: str) -> Iterator[str]:
-    name = f"nodes_{uuid4().hex}"
-    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-        try:
-            yield postgres_url.replace("/postgres?", f"/{name}?")
-        finally:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @asynccontextmanager
@@ -66,10 +54,10 @@ async def audited(crowd: Crowd, freezes: int = 0) -> Run:
     return run
 
 
-def test_two_nodes_begin_on_an_empty_database_at_once(tmp_path: Path, url: str) -> None:
+def test_two_nodes_begin_on_an_empty_database_at_once(tmp_path: Path, empty_postgres_url: str) -> None:
     async def scenario() -> tuple[list[int], int]:
         with Crowd() as crowd:
-            nodes = [Node(tmp_path, url, free_port(), crowd) for _ in range(3)]
+            nodes = [Node(tmp_path, empty_postgres_url, free_port(), crowd) for _ in range(3)]
             nodes[0].upgrade()
             try:
                 for node in nodes:
@@ -86,9 +74,11 @@ def test_two_nodes_begin_on_an_empty_database_at_once(tmp_path: Path, url: str) 
     assert revision == 1
 
 
-def test_the_same_message_to_both_nodes_at_once(tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_message_to_both_nodes_at_once(
+    tmp_path: Path, empty_postgres_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def scenario() -> tuple[Crowd, Run]:
-        async with two_nodes(url, tmp_path) as crowd:
+        async with two_nodes(empty_postgres_url, tmp_path) as crowd:
             crowd.together = True
             talking = asyncio.create_task(crowd.talk(CALLERS, 24))
             await asyncio.sleep(6)
@@ -105,12 +95,14 @@ def test_the_same_message_to_both_nodes_at_once(tmp_path: Path, url: str, capsys
     assert set(crowd.refused) <= {503}
 
 
-def test_a_frozen_node_stops_nobody(tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_frozen_node_stops_nobody(
+    tmp_path: Path, empty_postgres_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     frozen: list[tuple[float, float, int]] = []
 
     async def scenario() -> tuple[Crowd, Run]:
         dice = random.Random(11)
-        async with two_nodes(url, tmp_path) as crowd:
+        async with two_nodes(empty_postgres_url, tmp_path) as crowd:
             talking = asyncio.create_task(crowd.talk(CALLERS, 24))
             for _ in range(10):
                 await asyncio.sleep(dice.uniform(0.1, 0.5))
@@ -142,14 +134,14 @@ def test_a_frozen_node_stops_nobody(tmp_path: Path, url: str, capsys: pytest.Cap
 
 
 def test_what_a_killed_node_owed_leaves_once_by_the_other(
-    tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, empty_postgres_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     owed: list[tuple[Person, str]] = []
 
     async def scenario() -> Crowd:
-        async with two_nodes(url, tmp_path) as crowd:
+        async with two_nodes(empty_postgres_url, tmp_path) as crowd:
             first, other = crowd.nodes
-            with watching(url) as watch:
+            with watching(empty_postgres_url) as watch:
                 for _ in range(8):
                     person = crowd.person()
                     person.since = crowd.clock()
@@ -179,7 +171,7 @@ def test_what_a_killed_node_owed_leaves_once_by_the_other(
     assert crowd.faults == []
 
 
-def test_a_job_whose_session_was_ended_is_done_once_more(url: str) -> None:
+def test_a_job_whose_session_was_ended_is_done_once_more(empty_postgres_url: str) -> None:
     runs: list[int] = []
 
     def frozen_at_first(connection: Connection) -> int:
@@ -190,7 +182,7 @@ def test_a_job_whose_session_was_ended_is_done_once_more(url: str) -> None:
         return len(runs)
 
     async def scenario() -> None:
-        async with talking(url) as talk:
+        async with talking(empty_postgres_url) as talk:
             assert await talk.writer.run(frozen_at_first) == 2
             with talk.store.read() as connection:
                 assert kept.recall(connection, "thawed") == {"run": 1}

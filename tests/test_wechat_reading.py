@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.knocking import Refused
 from bot.wechat.reading import _flat, _parsed
-from bot.wechat.seal import Refused
 
 _BITS = [
     "<a>",

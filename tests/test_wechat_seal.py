@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from wechatpy.crypto import WeChatCrypto
 from werobot.crypto import MessageCrypt
 
+from bot.knocking import Refused
 from bot.wechat.reading import incoming, read_xml
-from bot.wechat.seal import Refused, Seal
+from bot.wechat.seal import Seal
 from tests.wechat_house import AES_KEY, APP_ID, START, TOKEN
 
 V1 = (

@@ -7,14 +7,15 @@ the sender; the response itself only lets a pressed button go.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import json
 
 from starlette.types import Receive, Scope, Send
 
+from bot import knocking
 from bot.channels import Busy, Service
-from bot.telegram.reading import Refused, heard, read_json
+from bot.knocking import Refused
+from bot.telegram.reading import heard, read_json
 
 # A text with all its letters escaped, the text it replies to, a hundred buttons: some 300 KB. A refused update would
 # keep that chat's queue waiting for a day.
@@ -37,12 +38,12 @@ class Door:
             headers = dict(scope["headers"])
             if not hmac.compare_digest(headers.get(_SECRET_HEADER, b""), self._expected):
                 raise Refused(403, "口令不对 wrong secret token")
-            said = await self._hear(await _body(headers, receive))
-            await _write(send, 200, said, b"application/json" if said else b"text/plain")
+            said = await self._hear(await knocking.body(scope, receive, BODY_BYTES, _BODY_SECONDS))
+            await knocking.write(send, 200, said, b"application/json" if said else b"text/plain")
         except Refused as refused:
-            await _write(send, refused.status, refused.text.encode(), b"text/plain; charset=utf-8")
+            await knocking.refuse(send, refused)
         except Busy:
-            await _write(send, 503, "请稍后再来 come again".encode(), b"text/plain; charset=utf-8")
+            await knocking.put_off(send)
 
     async def _hear(self, body: bytes) -> bytes:
         one = heard(read_json(body), self._account, self._service.now())
@@ -51,30 +52,3 @@ class Door:
         if not one.query:
             return b""
         return json.dumps({"method": "answerCallbackQuery", "callback_query_id": one.query}).encode()
-
-
-async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
-    length = headers.get(b"content-length", b"0")
-    if not length.isdigit() or int(length[:18]) > BODY_BYTES:
-        raise Refused(413, "正文太大 body too large")
-    parts, size = [], 0
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Refused(400, "正文不完整 body cut off")
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > BODY_BYTES:
-                    raise Refused(413, "正文太大 body too large")
-                if not message.get("more_body"):
-                    return b"".join(parts)
-    except TimeoutError:
-        raise Refused(408, "正文来得太慢 body too slow") from None
-
-
-async def _write(send: Send, status: int, body: bytes, content_type: bytes) -> None:
-    headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -16,9 +16,10 @@ from telegram import Bot
 from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
 
 from bot.channels import Busy, Service
+from bot.knocking import Refused
 from bot.telegram.account import delete_webhook
 from bot.telegram.faults import seconds_to_wait
-from bot.telegram.reading import WANTED, Heard, Refused, heard
+from bot.telegram.reading import WANTED, Heard, heard
 
 log = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bot.knocking import Refused
 from bot.telegram.buttons import words_of
 from storage.incoming import Incoming
 from storage.trees import clean
@@ -36,14 +37,6 @@ _SERVICE = re.compile(
 _ENVELOPE = frozenset({"message_id", "from", "chat", "date", "edit_date", "caption", "caption_entities"})
 
 Fields = dict[str, Any]
-
-
-class Refused(Exception):
-    """A request answered with `status` and a short `text`; nothing was changed."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status, self.text = status, text
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,14 @@ from urllib.parse import parse_qsl
 import anyio
 from starlette.types import Receive, Scope, Send
 
+from bot import knocking
 from bot.channels import Busy, Service
+from bot.knocking import Refused
 from bot.wechat.capabilities import CUSTOMER_SERVICE, MEDIA, Capabilities
 from bot.wechat.media import Media
 from bot.wechat.reading import Fields, incoming, read_xml
 from bot.wechat.rendering import image_reply, is_own, join, sealed_reply, text_reply
-from bot.wechat.seal import Refused, Seal
+from bot.wechat.seal import Seal
 from storage.incoming import Answer, Incoming
 
 log = logging.getLogger(__name__)
@@ -59,15 +61,16 @@ class Door:
         try:
             query = _query(scope["query_string"])
             if scope["method"] == "POST":
-                await self._hear(query, await _body(scope, receive), receive, send)
+                body = await knocking.body(scope, receive, BODY_BYTES, _BODY_SECONDS)
+                await self._hear(query, body, receive, send)
             elif scope["method"] == "GET":
-                await _write(send, 200, self._handshake(query), b"text/plain; charset=utf-8")
+                await knocking.write(send, 200, self._handshake(query))
             else:
                 raise Refused(405, "只收 GET 与 POST only GET and POST")
         except Refused as refused:
-            await _write(send, refused.status, refused.text.encode(), b"text/plain; charset=utf-8")
+            await knocking.refuse(send, refused)
         except Busy:
-            await _write(send, 503, "请稍后再来 come again".encode(), b"text/plain; charset=utf-8")
+            await knocking.put_off(send)
 
     def _handshake(self, query: Query) -> bytes:
         self._seal.check(query.get(b"signature", b""), query.get(b"timestamp", b""), query.get(b"nonce", b""))
@@ -105,12 +108,12 @@ class Door:
 
     async def _answer(self, fields: Fields, heard: Incoming, answer: Answer, send: Send, until: float) -> None:
         if not answer.messages or heard.kind in _UNANSWERABLE:
-            await _write(send, 200, b"success", b"text/plain")
+            await knocking.write(send, 200, b"success", b"text/plain")
             self._release(answer.deliveries)
             return
         carried, reply, begun = await self._reply(fields, answer.messages, until)
         try:
-            await _write(send, 200, self._close(reply) if reply else b"success", b"text/xml; charset=utf-8")
+            await knocking.write(send, 200, self._close(reply) if reply else b"success", b"text/xml; charset=utf-8")
         except OSError:
             return  # as above: the caller is gone
         if carried:
@@ -201,46 +204,9 @@ def _query(raw: bytes) -> Query:
     return dict(part.partition(b"=")[::2] for part in raw.split(b"&"))
 
 
-async def _body(scope: Scope, receive: Receive) -> bytes:
-    for name, value in scope["headers"]:
-        if name == b"content-length" and (not value.isdigit() or int(value[:18]) > BODY_BYTES):
-            raise Refused(413, "正文太大 body too large")
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body"):
-        body = await _rest(body, receive)
-    if message["type"] == "http.disconnect" or len(body) > BODY_BYTES:
-        raise Refused(413, "正文太大或不完整 body too large or cut off")
-    return body
-
-
-async def _rest(body: bytes, receive: Receive) -> bytes:
-    parts, size = [body], len(body)
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Refused(400, "正文不完整 body cut off")
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > BODY_BYTES:
-                    raise Refused(413, "正文太大 body too large")
-                if not message.get("more_body"):
-                    return b"".join(parts)
-    except TimeoutError:
-        raise Refused(408, "正文来得太慢 body too slow") from None
-
-
 async def _hung_up(receive: Receive) -> bool:
     message: Any = {}
     with anyio.CancelScope() as scope:
         scope.cancel()
         message = await receive()
     return bool(message.get("type") == "http.disconnect")
-
-
-async def _write(send: Send, status: int, body: bytes, content_type: bytes) -> None:
-    headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

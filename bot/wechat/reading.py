@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from xml.parsers import expat
 
-from bot.wechat.seal import Refused
+from bot.knocking import Refused
 from storage.incoming import Incoming
 
 _DEPTH = 16

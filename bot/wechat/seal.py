@@ -13,17 +13,10 @@ import os
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from bot.knocking import Refused
+
 _BLOCK = 32  # PKCS#7 over 32 bytes, twice the block of AES
 _HEAD = 20  # 16 random bytes and the length, four bytes, big-endian
-
-
-class Refused(Exception):
-    """A request that is not answered: `status` is the HTTP status, `text` the short reason in both languages."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-        self.text = text
 
 
 class Seal:
