@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 
 from sqlalchemy import Connection, text
 
-BLOCK = 1000
+BLOCK = 10_000  # a restart leaves what was not used; there are enough
 
 
 class Ids:

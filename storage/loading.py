@@ -94,13 +94,13 @@ def standing(connection: Connection, subscribers: Sequence[int]) -> dict[int, in
 
 def memory(connection: Connection, subscribers: Sequence[int]) -> Sequence[Any]:
     """What mechanics remember of these people: (subscriber, name, raw JSON)."""
-    return bulk.select(connection, "SELECT subscriber, name, data FROM memory WHERE subscriber IN {set}", subscribers)
+    return bulk.tuples(connection, "SELECT subscriber, name, data FROM memory WHERE subscriber IN {set}", subscribers)
 
 
 def balances(connection: Connection, subscribers: Sequence[int]) -> Sequence[Any]:
     """Balance rows of these people; the locks on the people cover them."""
     sql = "SELECT account, unit, amount, held, floor FROM balance WHERE owner IN {set}"
-    return bulk.select(connection, sql, subscribers)
+    return bulk.tuples(connection, sql, subscribers)
 
 
 def lock_accounts(connection: Connection, book: Book, units: Mapping[str, str]) -> None:
