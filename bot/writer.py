@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,17 +18,13 @@ from typing import Any, TypeVar
 
 import structlog
 
-from bot import dialogue
 from bot.channels import Busy
-from campaigns import points
-from campaigns.turn import Turn
+from bot.deciding import Decider, Marks, Results, StalePlan
 from content.library import Library
-from storage import deliveries, joining, ledger, loading, revisions
-from storage.draft import Draft
-from storage.group import Elsewhere, Group
-from storage.ids import Ids
+from storage import joining
+from storage.group import Elsewhere
 from storage.incoming import Answer, Incoming
-from storage.store import DatabaseFault, Store, Transaction, passing
+from storage.store import DatabaseFault, Store, passing
 from storage.tables import micros
 from storage.vault import Vault
 
@@ -37,19 +32,13 @@ GROUP_MAX = 128
 QUEUE_MAX = 4_000
 ANSWER_SECONDS = 4.0  # WeChat cuts the line at 5
 _ELSEWHERE_PAUSE = 0.05
-_IDS_PER_MESSAGE = 12  # people, text, deliveries, events, postings, timers of one message, generously
 _SETTLE_SECONDS = 0.01
 _MARK_PAUSE = 0.2
 _PLAN_TRIES = 3
 _JOB_TRIES = 6  # at half a second each: longer than PostgreSQL leaves a frozen node its locks
 
-Results = list[tuple[str, Answer | Exception]]
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
-
-
-class StalePlan(Exception):
-    """A newer revision was applied: read it, then decide again."""
 
 
 @dataclass(slots=True)
@@ -64,20 +53,6 @@ class _Job:
     work: Callable[[Any], Any]
     future: asyncio.Future[Any]
     tries: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Marks:
-    """Passive deliveries whose state is known now."""
-
-    settled: list[int]
-    released: list[int]
-
-    def write(self, connection: Any, at: int) -> None:
-        if self.settled:
-            deliveries.settle(connection, self.settled, at)
-        if self.released:
-            deliveries.release(connection, self.released)
 
 
 class Writer:
@@ -97,15 +72,12 @@ class Writer:
         now: Callable[[], datetime],
         dice: random.Random,
     ) -> None:
-        self._store, self._vault, self.slot = store, vault, slot
-        self._read_library, self._now, self._dice = read_library, now, dice
-        self.library = read_library()
-        self._ids = Ids(store.begin)
+        self._store, self._now = store, now
+        self.decider = Decider(store, vault, slot, read_library, now, dice)
         self._entries: deque[_Entry] = deque()
         self._jobs: deque[_Job] = deque()
         self._settled: list[int] = []
         self._released: list[int] = []
-        self._tried: list[str] = []
         self._woken = asyncio.Event()
         self._closing = False
         self.heard = self.groups = self.reruns = 0
@@ -163,6 +135,11 @@ class Writer:
         """Passive deliveries that the sender is to take."""
         self._released.extend(ids)
         self._woken.set()
+
+    @property
+    def library(self) -> Library:
+        """What is answered with: the applied revision as last read."""
+        return self.decider.library
 
     @property
     def waiting(self) -> int:
@@ -246,7 +223,7 @@ class Writer:
             if len(incomings) > 1:
                 _log.warning("group_rerun", messages=len(incomings), fault=type(fault.orig).__name__)
             self.reruns += 1
-            results = await self._in_thread(self._one_by_one, incomings)
+            results = await self._in_thread(self.decider.one_by_one, incomings)
         except Exception as broken:
             _log.exception("group_failed", messages=len(incomings))
             results = [(incoming.key, Busy(str(broken))) for incoming in incomings]
@@ -260,61 +237,24 @@ class Writer:
             marks = self._marks()
             try:
                 if not self._store.is_sqlite:
-                    return await self._in_thread(self._one_transaction, incomings, {}, marks)
-                transaction, results = self._decided(incomings, {}, marks)
+                    return await self._in_thread(self._one_transaction, incomings, marks)
+                transaction, results = self.decider.group(incomings, marks)
                 await self._in_thread(transaction.commit)
                 return results
             except StalePlan:
                 self._take_back(marks)
-                self.library = await self._in_thread(self._read_library)
+                await self._in_thread(self.decider.read_plan)
             except BaseException:
                 self._take_back(marks)
                 raise
         raise StalePlan("the plan changes faster than it can be read")
 
-    def _decided(
-        self, incomings: Sequence[Incoming], known: dict[str, ledger.Posting], marks: _Marks
-    ) -> tuple[Transaction, Results]:
-        """A group decided and written, all but its commit. Raises StalePlan, DatabaseFault."""
-        library, plan = self.library, self.library.plan
-        new_id = self._ids.reserve(_IDS_PER_MESSAGE * len(incomings) + 8)
-        transaction = self._store.transaction()
-        try:
-            if revisions.current(transaction.connection, plan.id) != library.revision:
-                raise StalePlan(plan.id)
-            group = Group(transaction.connection, new_id, self._vault)
-            group.known_postings = known
-            results = self._decide(group, incomings, library)
-            self._tried = [posting.key for posting in group.book.postings]
-            group.flush()
-            marks.write(transaction.connection, micros(self._now()))
-        except BaseException:
-            transaction.rollback()
-            raise
-        return transaction, results
-
-    def _decide(self, group: Group, incomings: Sequence[Incoming], library: Library) -> Results:
-        stored = group.load(incomings)
-        if len(stored) < len(incomings):
-            group.lock(points.issue_accounts(library.plan, self.slot))
-            points.stock_up(group, library.plan, self.slot, library.revision, micros(incomings[-1].at))
-
-        def turn(draft: Draft) -> Turn:
-            return Turn(group, draft, library, self.slot, self._dice)
-
-        results: Results = list(stored.items())
-        for incoming in incomings:
-            if incoming.key not in stored:
-                draft, messages = dialogue.answer(group, group.begin(incoming), turn)
-                results.append((incoming.key, group.accept(draft, messages)))
-        return results
-
-    def _marks(self) -> _Marks:
-        marks = _Marks(self._settled, self._released)
+    def _marks(self) -> Marks:
+        marks = Marks(self._settled, self._released)
         self._settled, self._released = [], []
         return marks
 
-    def _take_back(self, marks: _Marks) -> None:
+    def _take_back(self, marks: Marks) -> None:
         self._settled += marks.settled
         self._released += marks.released
 
@@ -349,42 +289,14 @@ class Writer:
 
     # ---- in the writer's thread
 
-    def _transact(self, work: Callable[[Any], T]) -> T:
-        with self._store.begin() as connection:
-            return work(connection)
-
-    def _one_transaction(
-        self, incomings: Sequence[Incoming], known: dict[str, ledger.Posting], marks: _Marks
-    ) -> Results:
-        transaction, results = self._decided(incomings, known, marks)
+    def _one_transaction(self, incomings: Sequence[Incoming], marks: Marks) -> Results:
+        transaction, results = self.decider.group(incomings, marks)
         transaction.commit()
         return results
 
-    def _one_by_one(self, incomings: Sequence[Incoming]) -> Results:
-        return [result for incoming in incomings for result in self._alone(incoming)]
-
-    def _alone(self, incoming: Incoming) -> Results:
-        """One message in a group of its own, until it passes or its time is up."""
-        known: dict[str, ledger.Posting] = {}
-        for attempt in range(5):
-            try:
-                return self._one_transaction([incoming], known, _Marks([], []))
-            except StalePlan:
-                self.library = self._read_library()
-            except DatabaseFault as fault:
-                _log.warning("message_rerun", key=incoming.key, attempt=attempt, fault=type(fault.orig).__name__)
-                if attempt:
-                    time.sleep(0.05 * attempt)
-                self._learn_postings(known)
-        return [(incoming.key, Busy(incoming.key))]
-
-    def _learn_postings(self, known: dict[str, ledger.Posting]) -> None:
-        """After a clash on a posting's key: read what stands there, so that the same effect counts as done."""
-        try:
-            with self._store.begin() as connection:
-                known.update(loading.postings(connection, self._tried))
-        except DatabaseFault:
-            _log.warning("database_away")
+    def _transact(self, work: Callable[[Any], T]) -> T:
+        with self._store.begin() as connection:
+            return work(connection)
 
 
 def _stands_alone(incoming: Incoming) -> bool:

@@ -294,7 +294,7 @@ def test_outside_the_window_and_without_the_clause_nothing_is_referred(database_
             bundle = Bundle.of(files)
             library = Library(bundle, talk.writer.library.revision, _words())
             assert not library.plan.on("referral")
-            talk.writer.library = library
+            talk.writer.decider.library = library
             assert "介绍" not in await follow(talk, wechat(3), f"r_{code}")
             assert "还没有开放" in await talk.say("邀请", **wechat(1))
             assert pairs(talk.store) == {}
