@@ -72,11 +72,10 @@ class Schedule:
 
     async def beat(self) -> None:
         """Keep this node's slot; a node that was away so long that another took it gets a new one."""
-        if not await self._writer.run(
-            lambda connection: nodes.beat(connection, self._writer.decider.slot, self._holder)
-        ):
-            _log.warning("slot_lost", slot=self._writer.decider.slot)
-            self._writer.decider.slot = await self._writer.run(
+        decider = self._writer.decider
+        if not await self._writer.run(lambda connection: nodes.beat(connection, decider.slot, self._holder)):
+            _log.warning("slot_lost", slot=decider.slot)
+            decider.slot = await self._writer.run(
                 lambda connection: nodes.take_slot(connection, self._holder, SLOT_STALE_SECONDS)
             )
 
