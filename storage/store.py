@@ -178,13 +178,19 @@ def passing(fault: DatabaseFault) -> bool:
     return fault.connection_invalidated or isinstance(fault, OperationalError)
 
 
+def counted(transaction: str) -> str:
+    """SQL for a transaction number of PostgreSQL as our tables count it: restored rows carry those of another server,
+    which may be ahead of this one's, and what is written now must be ordered behind them."""
+    return f"{transaction}::text::bigint + (SELECT tx_offset FROM installation)"
+
+
 def transaction_number(connection: Connection) -> int:
     """The number of the transaction at hand, by which the sealer orders what it wrote.
 
     PostgreSQL's own; on SQLite a count kept by the only writer, since ids are taken in blocks and used out of order.
     """
     if connection.dialect.name != "sqlite":
-        return int(connection.execute(text("SELECT pg_current_xact_id()::text::bigint")).scalar_one())
+        return int(connection.execute(text(f"SELECT {counted('pg_current_xact_id()')}")).scalar_one())
     last = connection.info.get("transaction")
     if last is None:
         query = "SELECT MAX((SELECT COALESCE(MAX(tx), 0) FROM event), (SELECT COALESCE(MAX(tx), 0) FROM posting))"
