@@ -55,7 +55,7 @@ class Store:
     @property
     def path(self) -> Path | None:
         """The database file, on SQLite."""
-        return Path(self.url.database) if self.is_sqlite and self.url.database else None
+        return file_of(self.url)
 
     def _open_sqlite(self, writer: bool) -> None:
         path = self.path
@@ -171,6 +171,12 @@ class _Writing:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+
+def file_of(url: str | URL) -> Path | None:
+    """The file that a SQLite url names; None for PostgreSQL."""
+    made = make_url(url)
+    return Path(made.database) if made.get_backend_name() == "sqlite" and made.database else None
 
 
 def passing(fault: DatabaseFault) -> bool:
