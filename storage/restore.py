@@ -10,7 +10,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from storage.backup import LEFT_OUT, Archive, BackupFault, Manifest, Tell
 from storage.draft import dumps
 from storage.erasures import Erasure
 from storage.ledger_check import Report, check
-from storage.store import Store, transaction_number
+from storage.store import Store, StoreLocked, transaction_number
 from storage.tables import instant, micros
 from storage.vault import Vault
 
@@ -108,6 +108,7 @@ def _restore(
             f"备份里的账不对（{len(report.problems)} 处），没有恢复：{first}",
             f"the backup's books are wrong in {len(report.problems)} places, nothing was restored: {first}",
         )
+    _note(connection, now, manifest)
     return Restored(report, erased, doubtful)
 
 
@@ -166,8 +167,12 @@ def _mark(connection: Connection, now: datetime) -> None:
     )
     schema.keep_old_versions_off(connection)
     connection.execute(text("UPDATE timer SET lease_until = NULL WHERE lease_until IS NOT NULL"))
+
+
+def _note(connection: Connection, now: datetime, manifest: Manifest) -> None:
+    """The restore is an act. Written last: to the check of the books a transaction that is not over lies ahead."""
     event = (ids.take(connection, 1), transaction_number(connection), "backup.restored", None, "operator", "", 0, None)
-    data = dumps({"tx_offset": offset})
+    data = dumps({"rows": manifest.rows, "head": int(manifest.head.partition(":")[0])})
     bulk.insert(connection, tables.metadata.tables["event"], sealer.EVENT, [(*event, micros(now), data)])
 
 
@@ -232,6 +237,7 @@ def _new_database(url: str) -> Iterator[Store]:
             f"{path} 已经存在：先停止服务，把它（连同 -wal、-shm）移走，再恢复",
             f"{path} exists: stop the service, move it away together with its -wal and -shm, then restore",
         )
+    _sweep(path)
     guard = Store(url.replace(str(path), f"{path}.restoring-{secrets.token_hex(4)}"))
     part = guard.path
     assert part
@@ -246,8 +252,20 @@ def _new_database(url: str) -> Iterator[Store]:
         _sync(path.parent)
     finally:
         guard.close()
-        for leftover in (part, *(part.with_name(part.name + end) for end in _SIDE_FILES)):
-            leftover.unlink(missing_ok=True)
+        _remove(part)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed runs left: files apart that nobody fills any longer."""
+    for lock in path.parent.glob(f"{path.name}.restoring-*.lock"):
+        with suppress(StoreLocked):
+            Store(f"sqlite:///{lock.with_suffix('')}").close()
+            _remove(lock.with_suffix(""))
+
+
+def _remove(part: Path) -> None:
+    for leftover in (part, *(part.with_name(part.name + end) for end in _SIDE_FILES)):
+        leftover.unlink(missing_ok=True)
 
 
 def _hasten(store: Store) -> None:

@@ -124,7 +124,7 @@ def _written(name: str, kind: str) -> str:
     if kind == "boolean":
         return f"CASE WHEN {name} IS NULL THEN '\\N' WHEN {name} THEN 't' ELSE 'f' END"
     if kind == "bytes":
-        return f"COALESCE('\\\\x' || lower(hex({name})), '\\N')"
+        return f"CASE WHEN {name} IS NULL THEN '\\N' ELSE '\\\\x' || lower(hex({name})) END"
     escaped = f"CAST({name} AS TEXT)"
     for plain, meant in (("'\\'", "'\\\\'"), ("char(9)", "'\\t'"), ("char(10)", "'\\n'"), ("char(13)", "'\\r'")):
         escaped = f"replace({escaped}, {plain}, {meant})"

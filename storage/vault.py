@@ -110,7 +110,7 @@ def secret_for(store: Store, configured: str | None, *, make: bool = True) -> by
         if not make or _has_people(store):
             raise SecretMissing(
                 f"{path} 不见了：把另外保存的那一份放回去，数据库备份里没有它 | "
-                f"{path} is gone: put back the copy that you keep apart; database backups do not hold it"
+                f"{path} is gone: restore the copy that you keep apart, for backups of the database do not hold it"
             )
         _write_once(path)
     try:

@@ -127,7 +127,7 @@ def test_a_schema_that_a_newer_version_only_added_to_is_served_and_left_alone(st
 
 
 def test_every_migration_after_the_first_says_which_older_version_may_serve_beside_it() -> None:
-    """A node of the previous version goes on while the next one starts: a migration adds, or says `oldest` is itself."""
+    """A node of the previous version goes on while the next one starts, or the migration says that it must not."""
     folder = Path(schema.__file__).parent / "migrations" / "versions"
     for path in sorted(folder.glob("[0-9]*.py"))[1:]:
         said = re.search(r'^oldest = "(\w+)"', path.read_text("utf-8"), re.MULTILINE)
