@@ -131,7 +131,7 @@ def test_every_migration_after_the_first_says_which_older_version_may_serve_besi
     folder = Path(schema.__file__).parent / "migrations" / "versions"
     for path in sorted(folder.glob("[0-9]*.py"))[1:]:
         said = re.search(r'^oldest = "(\w+)"', path.read_text("utf-8"), re.MULTILINE)
-        assert said, f"{path.name} lacks a line such as: oldest = \"0001\""
+        assert said, f'{path.name} lacks a line such as: oldest = "0001"'
         assert schema.known(said[1])
         assert said[1] <= path.name.partition("_")[0]
 
