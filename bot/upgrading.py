@@ -9,12 +9,12 @@ from bot.terminal import refuse, say
 
 if TYPE_CHECKING:
     from bot.config import Settings
+    from storage.store import Store
 
 
 def upgrade(settings: Settings, backup: Path | None) -> None:
     """Bring the database to this version; with `backup`, after one was written there."""
-    from storage import schema
-    from storage.store import DatabaseFault, Store, StoreLocked
+    from storage.store import Store, StoreLocked
 
     try:
         store = Store(settings.storage.url)
@@ -22,6 +22,16 @@ def upgrade(settings: Settings, backup: Path | None) -> None:
         zh = f"有服务在用这个数据库（{locked.path}），先停止它；SQLite 的服务启动时会自己升级"
         en = f"a service uses this database ({locked.path}): stop it; on SQLite it upgrades by itself when it starts"
         raise refuse(zh, en) from None
+    try:
+        _upgrade(store, settings, backup)
+    finally:
+        store.close()
+
+
+def _upgrade(store: Store, settings: Settings, backup: Path | None) -> None:
+    from storage import schema
+    from storage.store import DatabaseFault
+
     with store.begin() as connection:
         found = schema.version(connection)
     if found == schema.head():

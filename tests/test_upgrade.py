@@ -23,6 +23,7 @@ from storage import backup, ledger_check, people, restore, schema
 from storage.sealer import Sealer
 from storage.store import Store
 from storage.vault import Vault
+from tests.commands import koukou, koukou_apart
 from tests.conftest import _database
 from tests.crowd import Crowd
 from tests.serving import ROOT, Node, _command, _environment, free_port
@@ -244,12 +245,9 @@ def test_a_node_of_the_landed_version_serves_through_the_upgrade(tmp_path: Path,
 
 def upgraded(node: Node) -> str:
     """What `koukou db upgrade` says."""
-    environment = {**_environment(), "LANG": "en_US.UTF-8", "LC_ALL": ""}
-    done = subprocess.run(
-        _command(node.config, "db", "upgrade"), cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stderr + done.stdout
+    done = koukou(node.config, "db", "upgrade")
+    assert done.exit_code == 0, done.output
+    return done.output
 
 
 def acknowledged(crowd: Crowd) -> dict[str, int]:
@@ -263,31 +261,25 @@ def acknowledged(crowd: Crowd) -> dict[str, int]:
 # ---- what an operator reads
 
 
-def koukou(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    config = folder / "config.toml"
-    config.write_text(f'[storage]\nurl = "sqlite:///{folder / "landed.db"}"\nsecret = "{SECRET.decode()}"\n')
-    environment = {**_environment(), "LANG": "en_US.UTF-8", "LC_ALL": ""}
-    return subprocess.run(_command(config, *words), cwd=ROOT, env=environment, capture_output=True, text=True)
-
-
 def test_db_upgrade_says_what_it_does_and_makes_a_backup_first(landed: Path, tmp_path: Path) -> None:
-    behind = koukou(tmp_path, "ledger", "check")
-    assert (behind.returncode, "run koukou db upgrade" in behind.stderr) == (1, True)
-    done = koukou(tmp_path, "db", "upgrade", "--backup", str(tmp_path / "before.zip"))
-    assert done.returncode == 0, done.stderr
+    config = tmp_path / "config.toml"
+    config.write_text(f'[storage]\nurl = "sqlite:///{landed}"\nsecret = "{SECRET.decode()}"\n')
+    behind = koukou(config, "ledger", "check")
+    assert (behind.exit_code, "run koukou db upgrade" in behind.stderr) == (1, True)
+    done = koukou(config, "db", "upgrade", "--backup", str(tmp_path / "before.zip"))
+    assert done.exit_code == 0, done.stderr
     assert "the database is at 0001" in done.stderr
     assert "migration 0002" in done.stderr
     assert f"the database is at {schema.head()}" in done.stdout
     with backup.Archive(tmp_path / "before.zip", VAULT) as archive:
         assert archive.manifest.schema == "0001"
-    again = koukou(tmp_path, "db", "upgrade")
-    assert (again.returncode, "nothing to do" in again.stdout) == (0, True)
+    again = koukou(config, "db", "upgrade")
+    assert (again.exit_code, "nothing to do" in again.stdout) == (0, True)
     store = Store(f"sqlite:///{landed}")
     with store.begin() as connection:
         connection.execute(text("UPDATE installation SET revision = '9999', oldest = '9999'"))
     store.close()
     for words in (("db", "upgrade"), ("serve",)):
-        refused = koukou(tmp_path, *words)
+        refused = koukou_apart(config, *words)
         assert refused.returncode == 1, words
         assert "at 9999, which this version" in refused.stderr
-        assert "Traceback" not in refused.stderr
