@@ -129,7 +129,8 @@ def _show(screen: Console, about: dict[str, Any], middle: dict[str, cases.Figure
             what += f" ÷ {NAMES[goal.other][english]}"
         met = (("否", "no"), ("是", "yes"))[goal.met(value)][english]
         goals.add_row(what, f"{value:.2f}", f"{'≥' if goal.at_least else '≤'} {goal.bound:g}", met)
-    screen.print(goals)
+    if goals.row_count:
+        screen.print(goals)
     sync, after = about["fdatasync_us"], about["fdatasync_us_after"]
     screen.print(
         f"fdatasync 4 KiB: {sync[0]:.0f} µs (p99 {sync[1]:.0f}) → {after[0]:.0f} µs (p99 {after[1]:.0f}); "
