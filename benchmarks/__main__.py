@@ -16,10 +16,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cases, machine, posters, servers, telegram
+from benchmarks import backups, cases, machine, posters, servers, telegram
 
 HOME = servers.ROOT / ".bench"
 CASES = cases.CASES | {"sending": telegram.sending, "hearing": telegram.hearing, "posters": posters.measure}
+CASES |= {"backup": backups.measure}
 NAMES = {
     "known": ("口口：已知用户签到，SQLite", "Koukou: known person checks in, SQLite"),
     "werobot": ("WeRoBot 1.13.1：回声，默认会话", "WeRoBot 1.13.1: echo, default session"),
@@ -38,6 +39,9 @@ NAMES = {
         "口口：Telegram 收到并回复，连同数据库",
         "Koukou: heard and answered on Telegram, database and all",
     ),
+    "backup_sqlite": ("备份：SQLite → SQLite", "backup: SQLite to SQLite"),
+    "backup_moved": ("备份：SQLite → PostgreSQL", "backup: SQLite to PostgreSQL"),
+    "backup_postgres": ("备份：PostgreSQL → PostgreSQL", "backup: PostgreSQL to PostgreSQL"),
     "aiogram": ("aiogram 3.31：收到并回复，不存储", "aiogram 3.31: heard and answered, no storage"),
 }
 COLUMNS = {
@@ -46,6 +50,12 @@ COLUMNS = {
     "cpu_database": ("数据库 CPU µs/条", "database CPU µs/message"),
     "p50": ("p50 毫秒", "p50 ms"),
     "p99": ("p99 毫秒", "p99 ms"),
+    "megabytes": ("库 MB", "database MB"),
+    "file": ("备份 MB", "backup MB"),
+    "create": ("备份 秒", "create s"),
+    "verify": ("核对 秒", "verify s"),
+    "restore": ("恢复 秒", "restore s"),
+    "memory": ("内存 MB", "memory MB"),
 }
 
 
@@ -89,6 +99,7 @@ def _arguments() -> Any:
         "--quick", action="store_true", help="one run of 1 s each and 100,000 subscribers: a trial only"
     )
     parser.add_argument("--small", action="store_true", help="100,000 subscribers instead of 1,000,000")
+    parser.add_argument("--people", type=int, help="so many subscribers instead; 420000 make a gigabyte to back up")
     parser.add_argument("--json", action="store_true", help="print one JSON document; the table goes to standard error")
     asked = parser.parse_args()
     unknown = set(asked.names) - set(CASES)
@@ -98,15 +109,17 @@ def _arguments() -> Any:
         parser.error("--seconds and --runs must be positive")
     if asked.quick:
         asked.seconds, asked.runs = 1.0, 1
-    asked.many = cases.MANY_SMALL if asked.small or asked.quick else cases.MANY
+    asked.many = asked.people or (cases.MANY_SMALL if asked.small or asked.quick else cases.MANY)
     return asked
 
 
 def _show(screen: Console, about: dict[str, Any], middle: dict[str, cases.Figures], english: bool) -> None:
-    table = Table("", *(column[english] for column in COLUMNS.values()))
+    # Backups have figures of their own: columns that nothing measured here fills are left out.
+    columns = [column for column in COLUMNS if any(column in figures for figures in middle.values())]
+    table = Table("", *(COLUMNS[column][english] for column in columns))
     for name, label in NAMES.items():
         if name in middle:
-            figures = (middle[name].get(column) for column in COLUMNS)
+            figures = (middle[name].get(column) for column in columns)
             table.add_row(label[english], *("" if figure is None else f"{figure:,.1f}" for figure in figures))
     screen.print(table)
     goals = Table(*(("目标", "实测", "界限", "达到"), ("goal", "measured", "bound", "met"))[english])
@@ -116,7 +129,8 @@ def _show(screen: Console, about: dict[str, Any], middle: dict[str, cases.Figure
             what += f" ÷ {NAMES[goal.other][english]}"
         met = (("否", "no"), ("是", "yes"))[goal.met(value)][english]
         goals.add_row(what, f"{value:.2f}", f"{'≥' if goal.at_least else '≤'} {goal.bound:g}", met)
-    screen.print(goals)
+    if goals.row_count:
+        screen.print(goals)
     sync, after = about["fdatasync_us"], about["fdatasync_us_after"]
     screen.print(
         f"fdatasync 4 KiB: {sync[0]:.0f} µs (p99 {sync[1]:.0f}) → {after[0]:.0f} µs (p99 {after[1]:.0f}); "

@@ -9,13 +9,13 @@ import base64
 import json
 import signal
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bot import terminal
+from bot.commands_backup import backup_cli
 from bot.commands_poster import poster_cli
 from bot.commands_wechat import wechat_cli
 from bot.terminal import Json, applied, language, reading, refuse, say
@@ -36,6 +36,7 @@ ledger_cli = typer.Typer(no_args_is_help=True, help="账本 | the ledger")
 db_cli = typer.Typer(no_args_is_help=True, help="数据库 | the database")
 for name, group in (("plan", plan_cli), ("subscriber", subscriber_cli), ("ledger", ledger_cli), ("db", db_cli)):
     cli.add_typer(group, name=name)
+cli.add_typer(backup_cli, name="backup")
 cli.add_typer(poster_cli, name="poster")
 cli.add_typer(wechat_cli, name="wechat")
 
@@ -93,8 +94,9 @@ def serve() -> None:
         zh, en = f"已有服务在用这个数据库（{locked.path}）", f"another process serves this database ({locked.path})"
         raise refuse(zh, en) from None
     except (schema.SchemaTooNew, schema.SchemaBehind, SecretMissing) as wrong:
-        raise refuse(str(wrong), str(wrong)) from None
-    for warning in (*settings.warnings(), *app.store.warnings()):
+        zh, _, en = str(wrong).partition(" | ")
+        raise refuse(zh, en) from None
+    for warning in (*settings.warnings(), *app.store.warnings(), *app.warnings()):
         typer.echo(f"! {warning}", err=True)
     assert app.asgi
     host, _, port = settings.service.listen.rpartition(":")
@@ -186,7 +188,9 @@ def plan_apply(
         raise typer.Exit(1)
     files = {path: base64.b64encode(raw).decode() for path, raw in bundle.files.items()}
     try:
-        done = _act(settings, {"act": "plan.apply", "files": files, "expected": onto or _made_from(settings, bundle)})
+        done = terminal.act(
+            settings, {"act": "plan.apply", "files": files, "expected": onto or _made_from(settings, bundle)}
+        )
     except ActRefused as refused:
         raise refuse(refused.zh, refused.en) from None
     if done["changed"]:
@@ -207,26 +211,6 @@ def _made_from(settings: Settings, bundle: Bundle) -> int | None:
         return None
     with store.read() as connection:
         return revisions.current(connection, bundle.plan.id)
-
-
-def _act(settings: Settings, asked: dict[str, Any]) -> dict[str, Any]:
-    """Do a writing act: in the serving process where one holds the SQLite file, else here."""
-    from bot.handoff import ask, perform
-    from storage import schema
-    from storage.store import Store, StoreLocked
-
-    try:
-        store = Store(settings.storage.url)
-    except StoreLocked as locked:
-        answer = ask(locked.database, asked)
-        if answer is None:
-            zh, en = "数据库被另一个命令占用，请稍后再试", "another command holds the database; try again"
-            raise refuse(zh, en) from None
-        return answer
-    if store.is_sqlite:
-        schema.upgrade(store)
-    with store.begin() as connection:
-        return perform(connection, asked, datetime.now(UTC))
 
 
 @plan_cli.command("show")
@@ -310,14 +294,13 @@ def ledger_check(
 
 
 @db_cli.command("upgrade")
-def db_upgrade() -> None:
+def db_upgrade(
+    backup: Annotated[Path | None, typer.Option(help="先备份到这个新文件 | make a backup here first")] = None,
+) -> None:
     """把数据库升级到这个版本 | bring the database to this version."""
-    from storage import schema
-    from storage.store import Store
+    from bot import upgrading
 
-    store = Store(_settings().storage.url)
-    schema.upgrade(store)
-    say(f"数据库已是 {schema.head()}", f"the database is at {schema.head()}")
+    upgrading.upgrade(_settings(), backup)
 
 
 def config_first(arguments: list[str]) -> list[str]:

@@ -21,9 +21,10 @@ from typing import Any
 import structlog
 from starlette.applications import Starlette
 
-from bot import channels, followers, web
+from bot import channels, followers, terminal, web
 from bot.config import Settings
 from bot.handoff import Handoff
+from bot.keeping import Silence, keep_journal
 from bot.schedule import SLOT_STALE_SECONDS, Schedule
 from bot.sender import Sender
 from bot.service import House
@@ -33,7 +34,8 @@ from campaigns.desk import Desk, apply_plan
 from content.bundle import Bundle
 from content.faults import PlanFaults
 from content.library import Library
-from storage import nodes, revisions, schema
+from storage import copies, nodes, revisions, schema
+from storage.erasures import Journal
 from storage.sealer import Sealer
 from storage.store import Store
 from storage.vault import Vault, secret_for
@@ -69,6 +71,7 @@ class App:
     schedule: Schedule | None = None
     house: House | None = None
     channels: tuple[Any, ...] = ()
+    silence: Silence | None = None
 
     async def start(self) -> None:
         """Take a slot, start the writer and whatever ticks, then let channels greet their platforms."""
@@ -80,17 +83,29 @@ class App:
         )
         service = self.settings.service
         self.house = House(self.store, self.vault, self.writer, self.now, service)
-        self.channels = self.house.pictures.channels = tuple(open_channels(self.settings, self.house))
+        self.channels = tuple(open_channels(self.settings, self.house))
         self.sender = Sender(self.writer.run, self.channels, self.now, holder)
         self.house.on_release = self.sender.wake
         daily = [job.daily for job in followers.of(self)]
         self.schedule = Schedule(self.writer, Sealer(self.store, self.vault), holder, self.now, daily)
+        self.silence = Silence(self.store, self.house, self.sender, self.schedule, self.channels)
         self._tasks = [asyncio.create_task(self.sender.loop()), asyncio.create_task(self.house.watch())]
         self._handoff = Handoff(self)
         await self._handoff.start()
+        self._tasks.append(asyncio.create_task(keep_journal(self.store, Journal(terminal.journal(self.settings)))))
+        self._tasks.append(asyncio.create_task(self.silence.until_released(_greet)))
         self.schedule.start()
-        self._tasks += [asyncio.create_task(_greet(channel)) for channel in self.channels]
         self.ready = True
+
+    def warnings(self) -> list[str]:
+        """What its operator should know at the start: a restored copy keeps silent."""
+        since = copies.held(self.store)
+        if since is None:
+            return []
+        when = f"{since:%Y-%m-%d %H:%M} UTC"
+        if self.settings.service.language == "zh":
+            return [f"这是 {when} 恢复的副本，隔离中：放行之前什么也不发（koukou backup release）"]
+        return [f"this is a copy restored at {when} and held: nothing is sent until koukou backup release"]
 
     def say_goodbye(self) -> None:
         """Let those who wait for news go, so that draining need not wait for them. May be called from a signal."""

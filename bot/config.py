@@ -169,6 +169,10 @@ class _Reading:
             url = storage.setdefault("url", Settings().storage.url)
             if isinstance(url, str) and (file := re.fullmatch(r"sqlite:///([^?]+)(.*)", url)):
                 storage["url"] = f"sqlite:///{self._from_here(file[1])}{file[2]}"
+            elif not storage.get("erasures"):
+                storage["erasures"] = "data/koukou.erasures"
+            if isinstance(journal := storage.get("erasures"), str) and journal:
+                storage["erasures"] = str(self._from_here(journal))
 
     def _blame(self, error: ErrorDetails) -> None:
         """Add the fault that pydantic found."""

@@ -19,7 +19,7 @@ from bot.wechat.faults import Fault
 from bot.wechat.followers import BATCH, Follower, iter_followers, user_info
 from bot.writer import Writer
 from campaigns.desk import ActRefused
-from storage import followers, kept
+from storage import copies, followers, kept
 from storage.incoming import Incoming
 from storage.store import DatabaseFault, Store
 from storage.tables import micros
@@ -190,6 +190,12 @@ class Followers:
         _log.info("reconciled", account=self.account, **done)
 
     async def _require(self) -> None:
+        if await self._read(copies.held_since):
+            zh, en = (
+                "恢复的副本在隔离中，先 koukou backup release",
+                "a restored copy is held; koukou backup release first",
+            )
+            raise ActRefused(zh, en)
         if not await self._abilities.has(FOLLOWERS):
             zh, en = FALLBACKS[FOLLOWERS]
             raise ActRefused(f"这个公众号不能取关注者列表：{zh}", f"this account may not list its followers: {en}")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot import followers
+from campaigns import copies, rights
 from campaigns.desk import ActRefused, Desk, apply_plan
 from content.bundle import Bundle
 
@@ -84,6 +85,9 @@ def perform(connection: Any, asked: dict[str, Any], now: Any) -> dict[str, Any]:
         desk = Desk(connection, "operator", frozenset({"plan.apply"}), now, asked.get("why", ""))
         applied = apply_plan(desk, Bundle.of(files), asked["expected"])
         return {"number": applied.number, "changed": applied.changed}
+    if asked["act"] == "backup.release":
+        desk = Desk(connection, "operator", rights.OPERATOR, now)
+        return copies.release(desk, int(asked["expected"]), bool(asked["drop"]))
     raise ValueError(asked["act"])
 
 

@@ -13,16 +13,28 @@ from bot.writer import Writer
 
 
 class House(Collector):
-    """The writer's and sender's counters, and what stands open in the database."""
+    """The writer's and sender's counters, what stands open in the database, and what keeps it in order."""
 
-    def __init__(self, writer: Writer, open_counts: Callable[[], dict[tuple[str, str], int]]) -> None:
-        self._writer, self._open_counts = writer, open_counts
+    def __init__(
+        self,
+        writer: Writer,
+        open_counts: Callable[[], dict[tuple[str, str], int]],
+        upkeep: Callable[[], dict[str, float]],
+    ) -> None:
+        """`upkeep` has `held` (1 for a restored copy not released), `retained` rows and `retained_at` (Unix time)."""
+        self._writer, self._open_counts, self._upkeep = writer, open_counts, upkeep
 
     def collect(self) -> Iterator[Metric]:
         """One pass over the present values."""
         yield CounterMetricFamily("koukou_messages", "Messages decided by this process", self._writer.heard)
         yield CounterMetricFamily("koukou_groups", "Groups committed by this process", self._writer.groups)
         yield CounterMetricFamily("koukou_reruns", "Groups decided again one by one", self._writer.reruns)
+        upkeep = self._upkeep()
+        yield GaugeMetricFamily("koukou_held", "1: a restored copy that sends nothing until released", upkeep["held"])
+        yield CounterMetricFamily("koukou_retained", "Rows emptied or removed past their retention", upkeep["retained"])
+        yield GaugeMetricFamily(
+            "koukou_retention_timestamp_seconds", "When this process last finished that", upkeep["retained_at"]
+        )
         yield GaugeMetricFamily("koukou_waiting", "Messages waiting to be decided", self._writer.waiting)
         family = GaugeMetricFamily("koukou_deliveries", "Deliveries not ended", labels=("account", "state"))
         for (account, state), count in self._open_counts().items():

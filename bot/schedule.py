@@ -6,8 +6,9 @@ Nothing is scheduled per person here, and a missed tick loses nothing: the next 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -15,7 +16,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.channels import Busy
 from bot.writer import Writer
-from storage import deliveries, holds, nodes, retention, timers
+from storage import deliveries, holds, kept, nodes, retention, timers
 from storage.incoming import Incoming
 from storage.sealer import Sealer
 from storage.store import DatabaseFault, machine_now
@@ -24,6 +25,7 @@ SLOT_STALE_SECONDS = 30.0
 TIMERS_AT_ONCE = 200
 SEALED_AT_ONCE = 250
 _DAILY_LOOK_SECONDS = 600
+_RETENTION, _RETENTION_SECONDS, _RETENTION_SOON_SECONDS = "retention", 120.0, 30.0
 _log = structlog.get_logger(__name__)
 
 
@@ -42,10 +44,14 @@ class Schedule:
         self._writer, self._sealer, self._holder, self._now = writer, sealer, holder, now
         self._daily = daily
         self._ticker = AsyncIOScheduler(timezone="UTC")
-        self.sealed = 0
+        self.sealed = self.retained = 0
+        self.retained_at = 0.0  # when the last look for what is past its retention ended, seconds since 1970
+        self.held = False  # a restored copy: timers and daily work, which may speak, wait for its release
 
     async def timers(self) -> int:
         """Fire what is due, each as a turn of its own; returns how many."""
+        if self.held:
+            return 0
         now = self._now()
         due = await self._writer.run(lambda connection: timers.due(connection, now, TIMERS_AT_ONCE))
         for timer in due:
@@ -80,10 +86,22 @@ class Schedule:
             )
 
     async def retain(self) -> None:
-        """Empty texts past their retention and erase people whose term ended."""
+        """Empty texts past their retention and erase people whose term ended, in small bites, on one node at a time."""
         days = self._writer.library.plan.privacy.text_days
-        while await self._writer.run(lambda connection: retention.step(connection, self._now(), days)):
-            pass
+        lease = _RETENTION, self._holder
+        while await self._writer.run(lambda connection: kept.hold(connection, *lease, _RETENTION_SECONDS)):
+            touched = await self._writer.run(lambda connection: retention.step(connection, self._now(), days))
+            self.retained += touched
+            if not touched:
+                await self._writer.run(lambda connection: kept.hold(connection, *lease, 0))
+                self.retained_at = time.time()
+                return
+
+    async def day(self) -> None:
+        """Ask for the work of the day."""
+        if not self.held:
+            for work in self._daily:
+                await work()
 
     def start(self) -> None:
         """Begin ticking."""
@@ -93,10 +111,13 @@ class Schedule:
             (self.reap, 2),
             (self.beat, 5),
             (self.retain, 3600),
-            *[(work, _DAILY_LOOK_SECONDS) for work in self._daily],
+            (self.day, _DAILY_LOOK_SECONDS),
         ]
         for step, seconds in every:
             self._ticker.add_job(_calm(step), "interval", seconds=seconds, max_instances=1, coalesce=True)
+        # The first look for what is old soon after the start: a service that is restarted often must not miss it.
+        soon = datetime.now(UTC) + timedelta(seconds=_RETENTION_SOON_SECONDS)
+        self._ticker.add_job(_calm(self.retain), "date", run_date=soon)
         self._ticker.start()
 
     async def close(self) -> None:

@@ -65,6 +65,7 @@ class Sender:
         self._busy = asyncio.Lock()
         self._woken = asyncio.Event()
         self._closing = False
+        self.held = False  # a restored copy: nothing leaves
         self.ended: Counter[tuple[str, str]] = Counter()
         self.alarms: Counter[str] = Counter()
 
@@ -97,7 +98,7 @@ class Sender:
         that rate or pause forbid it now.
         """
         async with self._busy:
-            if self._closing:
+            if self._closing or self.held:
                 return 0
             moved = await self._land(now)
             moved += await self._take_off(now)

@@ -40,6 +40,7 @@ class House:
         self.settled = writer.settled
         self.pictures = Pictures(self._read, vault, lambda: writer.library, self.public_url)
         self.on_release: Callable[[], None] = lambda: None
+        self.held = False  # a restored copy: answers wait for its release, except those that a page fetches
         self._waiters: dict[int, set[asyncio.Event]] = {}
         self._holder = secrets.token_hex(16)
 
@@ -51,6 +52,9 @@ class House:
     async def hear(self, incoming: Incoming) -> Answer:
         """Decide and commit one message."""
         answer = await self._writer.hear(incoming)
+        if self.held and incoming.channel != "web":
+            self.release(answer.deliveries)
+            return Answer(answer.subscriber, repeated=answer.repeated)
         if answer.deliveries and not incoming.passive:
             self.on_release()
         return answer

@@ -119,10 +119,12 @@ class ServiceSettings(Table):
 
 
 class StorageSettings(Table):
-    """`[storage]`: the database, and the secret from which all keys are derived (None: a file beside the database)."""
+    """`[storage]`: the database, the secret from which all keys are derived (None: a file beside the database), and
+    the journal of erasures (empty: beside the database, on PostgreSQL `data/koukou.erasures`)."""
 
     url: StorageUrl = Field("sqlite:///data/koukou.db", repr=False)
     secret: SecretStr | None = None
+    erasures: str = ""
 
     def lacks(self) -> Iterator[tuple[str, str, str]]:
         """A secret that is too short."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -58,8 +59,39 @@ def reading(settings: Settings) -> Store:
     try:
         schema.require_current(store)
     except (schema.SchemaBehind, schema.SchemaTooNew) as wrong:
-        raise refuse(f"数据库版本不符：{wrong}；运行 koukou db upgrade", f"{wrong}; run koukou db upgrade") from None
+        zh, _, en = str(wrong).partition(" | ")
+        raise refuse(zh, en) from None
     return store
+
+
+def journal(settings: Settings) -> Path:
+    """The file of erasures: as set (on PostgreSQL it always is), else beside the SQLite database."""
+    from storage.store import file_of
+
+    if settings.storage.erasures:
+        return Path(settings.storage.erasures)
+    database = file_of(settings.storage.url)
+    return database.with_name(database.name + ".erasures") if database else Path("data/koukou.erasures")
+
+
+def act(settings: Settings, asked: dict[str, Any]) -> dict[str, Any]:
+    """Do a writing act: in the serving process where one holds the SQLite file, else here. Raises ActRefused."""
+    from bot.handoff import ask, perform
+    from storage import schema
+    from storage.store import Store, StoreLocked
+
+    try:
+        store = Store(settings.storage.url)
+    except StoreLocked as locked:
+        answer = ask(locked.database, asked)
+        if answer is None:
+            zh, en = "数据库被另一个命令占用，请稍后再试", "another command holds the database; try again"
+            raise refuse(zh, en) from None
+        return answer
+    if store.is_sqlite:
+        schema.upgrade(store)
+    with store.begin() as connection:
+        return perform(connection, asked, datetime.now(UTC))
 
 
 def applied(store: Store, campaign: str | None) -> tuple[Bundle, str, int]:

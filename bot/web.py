@@ -75,13 +75,16 @@ def pieces(app: App) -> dict[str, Any]:
     async def readyz(request: Request) -> Response:
         """The database answers and its schema is ours; 503 with reasons otherwise."""
         reasons = await asyncio.to_thread(_reasons, app)
-        return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+        said: dict[str, Any] = {"ready": not reasons, "reasons": reasons}
+        if app.silence and app.silence.held:
+            said["held"] = "a restored copy sends nothing until koukou backup release"
+        return JSONResponse(said, 503 if reasons else 200)
 
     async def measured(request: Request) -> Response:
         from bot import metrics  # first use: readiness does not wait for it
 
         assert app.writer
-        house = metrics.House(app.writer, lambda: _open(app))
+        house = metrics.House(app.writer, lambda: _open(app), lambda: _upkeep(app))
         return Response(await asyncio.to_thread(metrics.render, house), media_type="text/plain; version=0.0.4")
 
     routes: list[BaseRoute] = [
@@ -115,6 +118,12 @@ def _reasons(app: App) -> list[str]:
     except (schema.SchemaTooNew, schema.SchemaBehind) as wrong:
         return [str(wrong)]
     return []
+
+
+def _upkeep(app: App) -> dict[str, float]:
+    schedule = app.schedule
+    assert schedule
+    return {"held": float(schedule.held), "retained": schedule.retained, "retained_at": schedule.retained_at}
 
 
 def _open(app: App) -> dict[tuple[str, str], int]:

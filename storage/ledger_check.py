@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from storage.ledger import has_floor, owner
 from storage.sealer import EVENT, POSTING, payload
+from storage.store import counted
 from storage.vault import Vault
 
 _PROBLEMS_MAX = 100
@@ -177,7 +178,7 @@ def _unsealed(connection: Connection, report: Report) -> None:
     """Nothing may have slipped in before the last link, or wait for a transaction that is still to come."""
     last = "(r.tx, r.id) < (SELECT tx, row FROM seal ORDER BY seq DESC LIMIT 1)"
     if connection.dialect.name != "sqlite":
-        last = f"({last} OR r.tx >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint)"
+        last = f"({last} OR r.tx >= {counted('pg_snapshot_xmax(pg_current_snapshot())')})"
     for source in ("event", "posting"):
         for (number,) in _stream(
             connection,

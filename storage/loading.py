@@ -16,7 +16,7 @@ from storage import bulk
 from storage.draft import Speaker
 from storage.incoming import Answer
 from storage.ledger import Balance, Book, Posting
-from storage.store import machine_now, transaction_number
+from storage.store import counted, machine_now, transaction_number
 
 
 def lock_keys(connection: Connection, keys: Iterable[str]) -> tuple[set[str], int, int]:
@@ -31,7 +31,7 @@ def lock_keys(connection: Connection, keys: Iterable[str]) -> tuple[set[str], in
             time.time_ns() // 1000,
         )  # one writer; and the database's machine is this one
     sql = (
-        "SELECT key, pg_try_advisory_xact_lock(hashtextextended(key, 0)), pg_current_xact_id()::text::bigint, "
+        f"SELECT key, pg_try_advisory_xact_lock(hashtextextended(key, 0)), {counted('pg_current_xact_id()')}, "
         "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM {set} AS keys(key)"
     )
     rows = bulk.select(connection, sql, keys)

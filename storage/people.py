@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from storage import bulk, tables
+from storage import bulk, erasures, tables
 from storage.tables import instant, micros
 from storage.vault import Vault
 
@@ -256,6 +256,7 @@ def conversation(connection: Connection, number: int, limit: int) -> list[dict[s
 def park(connection: Connection, number: int, now: datetime, until: datetime) -> None:
     """The person left this account: profile and texts go, the address too; what the hash finds stays until `until`."""
     person = connection.execute(text("SELECT subscriber FROM identity WHERE id = :i"), {"i": number}).scalar_one()
+    erasures.note(connection, "left", "id", number, now, until)
     connection.execute(
         text("UPDATE identity SET address = NULL, following = FALSE, parked_until = :until WHERE id = :i"),
         {"until": micros(until), "i": number},
@@ -279,6 +280,7 @@ def forget(connection: Connection, subscriber: int, now: datetime, until: dateti
     The addresses go with the next retention step, when the answer to this request has left; `until` is when the last
     tie to what is kept is cut.
     """
+    erasures.note(connection, "forgotten", "subscriber", subscriber, now, until)
     _destroy_profile(connection, subscriber)
     connection.execute(text(f"UPDATE text SET heard = NULL WHERE {_TEXTS}"), {"s": subscriber})
     # The answer to this very request is still to be delivered: its row alone keeps what is said.

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
-from storage import bulk, joining
+from storage import bulk, erasures, joining
 from storage.store import machine_now
 from storage.tables import micros
 
@@ -31,7 +31,7 @@ def step(connection: Connection, now: datetime, text_days: int, batch: int = 100
     touched += connection.execute(
         text("DELETE FROM kept WHERE until < :now"), {"now": machine_now(connection)}
     ).rowcount
-    touched += joining.sweep(connection, now, batch)
+    touched += joining.sweep(connection, now, batch) + erasures.forget_old(connection, batch)
     return touched + _forget_addresses(connection, batch) + _end_terms(connection, now, batch)
 
 

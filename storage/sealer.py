@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import Connection, text
 
 from storage import bulk, tables
-from storage.store import Store
+from storage.store import Store, counted
 from storage.vault import Vault
 
 EVENT = ("id", "tx", "kind", "subscriber", "actor", "campaign", "revision", "text", "at", "data")
@@ -74,7 +74,7 @@ class Sealer:
             return 2**62  # one writer: what can be seen is all there is
         if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:n)"), {"n": _LOCK}).scalar_one():
             return None
-        query = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+        query = f"SELECT {counted('pg_snapshot_xmin(pg_current_snapshot())')}"
         return int(connection.execute(text(query)).scalar_one())
 
 

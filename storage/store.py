@@ -54,7 +54,7 @@ class Store:
     @property
     def path(self) -> Path | None:
         """The database file, on SQLite."""
-        return Path(self.url.database) if self.is_sqlite and self.url.database else None
+        return file_of(self.url)
 
     def _open_sqlite(self, writer: bool) -> None:
         path = self.path
@@ -187,9 +187,21 @@ class _Writing:
                 self._connection = None
 
 
+def file_of(url: str | URL) -> Path | None:
+    """The file that a SQLite url names; None for PostgreSQL."""
+    made = make_url(url)
+    return Path(made.database) if made.get_backend_name() == "sqlite" and made.database else None
+
+
 def passing(fault: DatabaseFault) -> bool:
     """Whether the same transaction may well succeed later: a lock, a deadlock, a session that was ended."""
     return fault.connection_invalidated or isinstance(fault, OperationalError)
+
+
+def counted(transaction: str) -> str:
+    """SQL for a transaction number of PostgreSQL as our tables count it: restored rows carry those of another server,
+    which may be ahead of this one's, and what is written now must be ordered behind them."""
+    return f"{transaction}::text::bigint + (SELECT tx_offset FROM installation)"
 
 
 def transaction_number(connection: Connection) -> int:
@@ -198,7 +210,7 @@ def transaction_number(connection: Connection) -> int:
     PostgreSQL's own; on SQLite a count kept by the only writer, since ids are taken in blocks and used out of order.
     """
     if connection.dialect.name != "sqlite":
-        return int(connection.execute(text("SELECT pg_current_xact_id()::text::bigint")).scalar_one())
+        return int(connection.execute(text(f"SELECT {counted('pg_current_xact_id()')}")).scalar_one())
     last = connection.info.get("transaction")
     if last is None:
         query = "SELECT MAX((SELECT COALESCE(MAX(tx), 0) FROM event), (SELECT COALESCE(MAX(tx), 0) FROM posting))"

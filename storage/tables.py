@@ -84,6 +84,28 @@ class IdBlock(SQLModel, table=True):
     next: int = _big()
 
 
+class Installation(SQLModel, table=True):
+    """One row: what is true of the database as a whole. Its schema, and whether it is a restored copy."""
+
+    number: int = Field(primary_key=True, sa_type=SmallInteger, sa_column_kwargs={"autoincrement": False})
+    revision: str = _text()  # the migration it is at
+    oldest: str = _text()  # the oldest version, by its newest migration, that may serve it
+    tx_offset: int = _big()  # added to PostgreSQL's own transaction numbers, so that they go on above restored ones
+    restored_at: datetime | None = _at(default=None)  # a restored copy: nothing leaves until it is released
+    released_at: datetime | None = _at(default=None)
+
+
+class Erasure(SQLModel, table=True):
+    """Who left or asked to be forgotten, by keyed hash alone, so that it can be done again in a restored copy."""
+
+    __table_args__ = (Index("ix_erasure_noted", "noted_at"),)
+    digest: str = _text(primary_key=True)  # an identity's
+    kind: str = _text(primary_key=True)  # forgotten | left
+    at: datetime = _at(primary_key=True)  # campaign time
+    until: datetime = _at()  # when the last tie to what is kept is cut
+    noted_at: datetime = _at()  # machine time
+
+
 class Node(SQLModel, table=True):
     """Serving processes: each holds one slot, whose number names its issue accounts for ever."""
 

@@ -52,6 +52,7 @@ class Vault:
         self._digest = _Hmac(_derive(secret, b"digest"))
         self._seal = _Hmac(_derive(secret, b"seal"))
         self._wrap = AESGCM(_derive(secret, b"wrap"))
+        self._backup = _Hmac(_derive(secret, b"backup"))
 
     def digest(self, channel: str, account: str, address: str) -> str:
         """The keyed hash (32 hex digits) by which an identity is found."""
@@ -60,6 +61,10 @@ class Vault:
     def mac(self, previous: str, payload: bytes) -> str:
         """The next link of the chain (64 hex digits)."""
         return self._seal.of(previous.encode() + b"\0" + payload)
+
+    def sign(self, document: bytes) -> str:
+        """The code (64 hex digits) that says a backup's manifest was written under this secret."""
+        return self._backup.of(document)
 
     def new_person_key(self) -> tuple[bytes, bytes]:
         """A fresh key for one person, and the same wrapped as it is stored."""
@@ -80,8 +85,11 @@ class Vault:
         return opened
 
 
-def secret_for(store: Store, configured: str | None) -> bytes:
+def secret_for(store: Store, configured: str | None, *, make: bool = True) -> bytes:
     """The installation's secret: as configured, else a file beside the SQLite database, made at the first start.
+
+    A configured one of the form `hex:…` is the content of such a file, for a database that moved to PostgreSQL.
+    Without `make` a missing file is never made.
 
     Raises SecretMissing on PostgreSQL without a configured one, for one that is too short, and when the file is
     damaged, or gone though people are known.
@@ -91,7 +99,7 @@ def secret_for(store: Store, configured: str | None) -> bytes:
             raise SecretMissing(
                 f"storage.secret 至少 {SECRET_BYTES_MIN} 字节 | needs at least {SECRET_BYTES_MIN} bytes"
             )
-        return configured.encode()
+        return _decoded(configured)
     if store.path is None:
         raise SecretMissing(
             "PostgreSQL 需要设置 storage.secret（KOUKOU_STORAGE__SECRET，至少 32 字节），各节点相同 | "
@@ -99,8 +107,11 @@ def secret_for(store: Store, configured: str | None) -> bytes:
         )
     path = store.path.with_name(store.path.name + ".key")
     if not path.exists():
-        if _has_people(store):
-            raise SecretMissing(f"{path} 不见了，请从备份恢复 | {path} is gone; restore it from a backup")
+        if not make or _has_people(store):
+            raise SecretMissing(
+                f"{path} 不见了：把另外保存的那一份放回去，数据库备份里没有它 | "
+                f"{path} is gone: restore the copy that you keep apart, for backups of the database do not hold it"
+            )
         _write_once(path)
     try:
         secret = bytes.fromhex(path.read_text().strip())
@@ -109,6 +120,15 @@ def secret_for(store: Store, configured: str | None) -> bytes:
     if len(secret) < SECRET_BYTES_MIN:
         raise SecretMissing(f"{path} 已损坏，请从备份恢复 | {path} is damaged; restore it from a backup")
     return secret
+
+
+def _decoded(configured: str) -> bytes:
+    if configured.startswith("hex:"):
+        with suppress(ValueError):
+            decoded = bytes.fromhex(configured.removeprefix("hex:"))
+            if len(decoded) >= SECRET_BYTES_MIN:
+                return decoded
+    return configured.encode()
 
 
 def _has_people(store: Store) -> bool:

@@ -107,12 +107,33 @@ def test_an_empty_database_is_refused_until_it_is_upgraded(store: Store) -> None
 def test_a_newer_schema_is_neither_served_nor_touched(store: Store) -> None:
     schema.upgrade(store)
     with store.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999_of_tomorrow'"))
+        connection.execute(text("UPDATE installation SET revision = '9999_of_tomorrow', oldest = '9998'"))
     for refused in (schema.require_current, schema.upgrade):
         with pytest.raises(schema.SchemaTooNew, match="9999_of_tomorrow"):
             refused(store)
     with store.read() as connection:
         assert schema.version(connection) == "9999_of_tomorrow"
+
+
+def test_a_schema_that_a_newer_version_only_added_to_is_served_and_left_alone(store: Store) -> None:
+    schema.upgrade(store)
+    with store.begin() as connection:
+        connection.execute(text("UPDATE installation SET revision = '9999', oldest = :ours"), {"ours": schema.head()})
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    schema.require_current(store)
+    schema.upgrade(store)
+    with store.read() as connection:
+        assert schema.version(connection) == "9999"
+
+
+def test_every_migration_after_the_first_says_which_older_version_may_serve_beside_it() -> None:
+    """A node of the previous version goes on while the next one starts, or the migration says that it must not."""
+    folder = Path(schema.__file__).parent / "migrations" / "versions"
+    for path in sorted(folder.glob("[0-9]*.py"))[1:]:
+        said = re.search(r'^oldest = "(\w+)"', path.read_text("utf-8"), re.MULTILINE)
+        assert said, f'{path.name} lacks a line such as: oldest = "0001"'
+        assert schema.known(said[1])
+        assert said[1] <= path.name.partition("_")[0]
 
 
 def test_nodes_that_start_together_upgrade_once(empty_postgres_url: str) -> None:

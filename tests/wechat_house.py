@@ -39,6 +39,7 @@ class House:
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
         self.public_url = "https://koukou.example"
+        self.held = False
         self.heard: list[Incoming] = []
         self.says: list[dict[str, Any]] = [{"text": "好的"}]
         self.before: Callable[[Incoming], Awaitable[None]] | None = None

@@ -23,9 +23,11 @@ class Busy(Exception):
 
 
 class Service(Protocol):
-    """What a channel may ask of the house. `public_url` is where our own pages stand, without a path at its end."""
+    """What a channel may ask of the house. `public_url` is where our own pages stand, without a path at its end; while
+    `held` nothing may be told to a platform, not even in the response to what it brings."""
 
     public_url: str
+    held: bool
 
     def now(self) -> datetime:
         """Campaign time, aware UTC."""

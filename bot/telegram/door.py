@@ -49,6 +49,6 @@ class Door:
         one = heard(read_json(body), self._account, self._service.now())
         if one.incoming is not None:
             await self._service.hear(one.incoming)
-        if not one.query:
+        if not one.query or self._service.held:
             return b""
         return json.dumps({"method": "answerCallbackQuery", "callback_query_id": one.query}).encode()

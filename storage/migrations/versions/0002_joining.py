@@ -7,6 +7,7 @@ revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
+oldest = "0001"  # nodes of that version go on beside it: a table and two indexes are added
 
 
 def upgrade() -> None:
