@@ -111,10 +111,9 @@ def restore(
     if erasures and not erasures.exists():
         raise refuse(f"没有这个文件：{erasures}", f"no such file: {erasures}")
     try:
-        named = list(read(journal)) if journal else []
         with _opened(settings, file) as archive, _Progress() as tell:
             done = restoring.restore(
-                archive, _vault(settings), settings.storage.url, named, datetime.now(UTC), _tidy, tell
+                archive, _vault(settings), settings.storage.url, read(journal), datetime.now(UTC), _tidy, tell
             )
             manifest = archive.manifest
     except BackupFault as fault:
@@ -127,7 +126,7 @@ def restore(
         ) from None
     report = done.report
     if as_json:
-        numbers = {"erased": done.erased, "doubtful": done.doubtful, "erasures": len(named)}
+        numbers = {"erased": done.erased, "doubtful": done.doubtful, "journal": str(journal)}
         _print({"restored": str(file), **_told(manifest), **numbers, "ledger": report.tree()})
         return
     say(
@@ -135,11 +134,11 @@ def restore(
         f"restored {manifest.rows} rows of {manifest.created_at}; {report.postings} postings, the books agree, "
         f"head {report.head}",
     )
+    told_zh = f"记录 {journal}" if journal.exists() else f"没有找到记录 {journal}"
+    told_en = f"journal {journal}" if journal.exists() else f"there is no journal {journal}"
     say(
-        f"备份之后的删除请求重做了 {done.erased} 位（记录 {journal or '没有'}，共 {len(named)} 条）；"
-        f"{done.doubtful} 条当时正在发出的消息列为存疑",
-        f"{done.erased} people erased again (journal {journal or 'none'}, {len(named)} lines); "
-        f"{done.doubtful} messages that were being sent are in doubt",
+        f"备份之后的删除请求重做了 {done.erased} 位（{told_zh}）；{done.doubtful} 条当时正在发出的消息列为存疑",
+        f"{done.erased} people erased again ({told_en}); {done.doubtful} messages that were being sent are in doubt",
     )
     say(
         "这是隔离中的副本：放行之前什么也不发。确认原来的服务已停，再运行 koukou backup release",
