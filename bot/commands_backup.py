@@ -98,6 +98,9 @@ def restore(
     erasures: Annotated[
         Path | None, typer.Option(help="删除记录，默认用设置里的 | the journal of erasures, default as in the settings")
     ] = None,
+    without: Annotated[
+        bool, typer.Option("--without-erasures", help="删除记录丢了也恢复 | restore although the journal is lost")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """恢复到一个空数据库，隔离到放行为止 | restore into an empty database, which is held until released."""
@@ -108,8 +111,13 @@ def restore(
 
     settings = _settings(context)
     journal = erasures or terminal.journal(settings)
-    if erasures and not erasures.exists():
-        raise refuse(f"没有这个文件：{erasures}", f"no such file: {erasures}")
+    if not journal.exists() and not (without and erasures is None):
+        raise refuse(
+            f"没有删除记录 {journal}：备份之后要求删除的人会重新出现。用 --erasures 指出它在哪里；"
+            "确实丢了，用 --without-erasures",
+            f"there is no journal of erasures {journal}: who asked to be forgotten since the backup would be back. "
+            "Name it with --erasures; if it is lost, use --without-erasures",
+        )
     try:
         with _opened(settings, file) as archive, _Progress() as tell:
             done = restoring.restore(

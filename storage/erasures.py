@@ -116,7 +116,7 @@ class Journal:
         """Append what is not there yet, durably; returns how many. Raises OSError, and comes again with the next."""
         written = self._written if self._written is not None else {}
         fresh = [one for one in noted if (one.digest, one.kind, one.at) not in written]
-        if fresh:
+        if fresh or not self.path.exists():  # an empty one says that nobody was erased; none at all, that it is lost
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             with os.fdopen(handle, "ab+") as file:
