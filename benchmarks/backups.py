@@ -71,7 +71,7 @@ def _one_way(home: Path, source: str, target: str, file: Path, say: Say) -> Figu
     say("verify")
     verified = _koukou(home, source, "verify", str(file))
     say("restore")
-    restored = _koukou(home, target, "restore", str(file))
+    restored = _koukou(home, target, "restore", str(file), "--without-erasures")
     ledger = restored.said["ledger"]
     if not isinstance(ledger, dict) or not ledger["ok"] or ledger["head"] != made.said["head"]:
         raise Wrong(f"what was restored is not what was backed up: {restored.said}")

@@ -98,6 +98,9 @@ def restore(
     erasures: Annotated[
         Path | None, typer.Option(help="删除记录，默认用设置里的 | the journal of erasures, default as in the settings")
     ] = None,
+    without: Annotated[
+        bool, typer.Option("--without-erasures", help="删除记录丢了也恢复 | restore although the journal is lost")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """恢复到一个空数据库，隔离到放行为止 | restore into an empty database, which is held until released."""
@@ -108,13 +111,17 @@ def restore(
 
     settings = _settings(context)
     journal = erasures or terminal.journal(settings)
-    if erasures and not erasures.exists():
-        raise refuse(f"没有这个文件：{erasures}", f"no such file: {erasures}")
+    if not journal.exists() and not (without and erasures is None):
+        raise refuse(
+            f"没有删除记录 {journal}：备份之后要求删除的人会重新出现。用 --erasures 指出它在哪里；"
+            "确实丢了，用 --without-erasures",
+            f"there is no journal of erasures {journal}: who asked to be forgotten since the backup would be back. "
+            "Name it with --erasures; if it is lost, use --without-erasures",
+        )
     try:
-        named = list(read(journal)) if journal else []
         with _opened(settings, file) as archive, _Progress() as tell:
             done = restoring.restore(
-                archive, _vault(settings), settings.storage.url, named, datetime.now(UTC), _tidy, tell
+                archive, _vault(settings), settings.storage.url, read(journal), datetime.now(UTC), _tidy, tell
             )
             manifest = archive.manifest
     except BackupFault as fault:
@@ -127,7 +134,7 @@ def restore(
         ) from None
     report = done.report
     if as_json:
-        numbers = {"erased": done.erased, "doubtful": done.doubtful, "erasures": len(named)}
+        numbers = {"erased": done.erased, "doubtful": done.doubtful, "journal": str(journal)}
         _print({"restored": str(file), **_told(manifest), **numbers, "ledger": report.tree()})
         return
     say(
@@ -135,11 +142,11 @@ def restore(
         f"restored {manifest.rows} rows of {manifest.created_at}; {report.postings} postings, the books agree, "
         f"head {report.head}",
     )
+    told_zh = f"记录 {journal}" if journal.exists() else f"没有找到记录 {journal}"
+    told_en = f"journal {journal}" if journal.exists() else f"there is no journal {journal}"
     say(
-        f"备份之后的删除请求重做了 {done.erased} 位（记录 {journal or '没有'}，共 {len(named)} 条）；"
-        f"{done.doubtful} 条当时正在发出的消息列为存疑",
-        f"{done.erased} people erased again (journal {journal or 'none'}, {len(named)} lines); "
-        f"{done.doubtful} messages that were being sent are in doubt",
+        f"备份之后的删除请求重做了 {done.erased} 位（{told_zh}）；{done.doubtful} 条当时正在发出的消息列为存疑",
+        f"{done.erased} people erased again ({told_en}); {done.doubtful} messages that were being sent are in doubt",
     )
     say(
         "这是隔离中的副本：放行之前什么也不发。确认原来的服务已停，再运行 koukou backup release",

@@ -97,11 +97,12 @@ class Schedule:
                 self.retained_at = time.time()
                 return
 
-    async def day(self) -> None:
-        """Ask for the work of the day."""
-        if not self.held:
-            for work in self._daily:
+    def _unless_held(self, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        async def daily() -> None:
+            if not self.held:
                 await work()
+
+        return daily
 
     def start(self) -> None:
         """Begin ticking."""
@@ -111,7 +112,7 @@ class Schedule:
             (self.reap, 2),
             (self.beat, 5),
             (self.retain, 3600),
-            (self.day, _DAILY_LOOK_SECONDS),
+            *[(self._unless_held(work), _DAILY_LOOK_SECONDS) for work in self._daily],
         ]
         for step, seconds in every:
             self._ticker.add_job(_calm(step), "interval", seconds=seconds, max_instances=1, coalesce=True)

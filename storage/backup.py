@@ -28,8 +28,10 @@ from storage.store import Store, machine_now
 from storage.vault import Vault
 
 FORMAT = 1
-# Machine time, leases and tokens of one run; what says where a database stands is made anew by a restore.
-LEFT_OUT = frozenset({"alembic_version", "installation", "kept", "node", "rate"})
+# Machine time, leases, tokens and log-ins of one run; what says where a database stands is made anew by a restore.
+LEFT_OUT = frozenset(
+    {"alembic_version", "installation", "kept", "node", "rate", "staff_guess", "staff_session"},
+)
 _MANIFEST, _MAC = "manifest.json", "manifest.mac"
 _CHUNK = 1024 * 1024
 _MANIFEST_MAX = 4 * 1024 * 1024

@@ -23,6 +23,7 @@ from storage.tables import micros
 KEPT_DAYS = 400  # a backup that is older must not be restored, nor kept
 _DAY, _OVERLAP = 86_400_000_000, 300_000_000  # microseconds; no transaction lasts as long as the overlap
 _LINE_MAX = 4096
+_REMEMBERED = 20_000  # lines of a long journal that are looked through at once
 
 
 class JournalBroken(Exception):
@@ -97,16 +98,25 @@ class Journal:
     def reach(self) -> int:
         """From which instant of machine time `copy` wants to know what was noted."""
         if self._written is None:
-            self._written = {(one.digest, one.kind, one.at): one.noted_at for one in read(self.path)}
-        latest = max(self._written.values(), default=0)
-        self._written = {key: noted for key, noted in self._written.items() if noted >= latest - _OVERLAP}
-        return max(0, latest - _OVERLAP)
+            self._written = {}
+            for one in read(self.path):
+                self._written[one.digest, one.kind, one.at] = one.noted_at
+                if len(self._written) > _REMEMBERED:
+                    self._prune()
+        return self._prune()
+
+    def _prune(self) -> int:
+        """Remember only what may be noted once more; returns from when that is."""
+        written = self._written or {}
+        reach = max(0, max(written.values(), default=0) - _OVERLAP)
+        self._written = {key: noted for key, noted in written.items() if noted >= reach}
+        return reach
 
     def copy(self, noted: list[Erasure]) -> int:
         """Append what is not there yet, durably; returns how many. Raises OSError, and comes again with the next."""
         written = self._written if self._written is not None else {}
         fresh = [one for one in noted if (one.digest, one.kind, one.at) not in written]
-        if fresh:
+        if fresh or not self.path.exists():  # an empty one says that nobody was erased; none at all, that it is lost
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             with os.fdopen(handle, "ab+") as file:

@@ -121,9 +121,9 @@ def _fill(connection: Connection, archive: Archive, tell: Tell) -> None:
             f"the backup is of a newer version (schema {manifest.schema}); restore it with that one",
         )
     schema.bring_up(connection, manifest.schema)
-    missing = set(rows.tables(connection)) - LEFT_OUT ^ {table.name for table in manifest.tables}
-    if missing:
-        named = ", ".join(sorted(missing))
+    wanted, there = set(rows.tables(connection)) - LEFT_OUT, {table.name for table in manifest.tables}
+    if wanted != there:
+        named = ", ".join(sorted(wanted ^ there))
         raise BackupFault(f"备份与它的结构不符：{named}", f"the backup does not fit its schema: {named}")
     connection.execute(text("DELETE FROM id_block"))
     with rows.without_indexes(connection):
@@ -181,10 +181,9 @@ def replay(connection: Connection, journal: Iterable[Erasure], manifest: Manifes
 
     Only what was noted after the backup: who came back since an earlier erasure is left alone.
     """
-    done = {(one.digest, one.kind, one.at) for one in erasures.since(connection, 0)}
-    news = sorted(
-        {one for one in journal if one.noted_at >= manifest.noted_at - _HOUR}, key=lambda one: (one.at, one.digest)
-    )
+    since = manifest.noted_at - _HOUR
+    done = {(one.digest, one.kind, one.at) for one in erasures.since(connection, since)}
+    news = sorted({one for one in journal if one.noted_at >= since}, key=lambda one: (one.at, one.digest))
     fresh = [one for one in news if (one.digest, one.kind, one.at) not in done]
     found = bulk.select(
         connection,

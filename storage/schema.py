@@ -95,7 +95,7 @@ def upgrade(store: Store, tell: Tell = lambda step: None) -> None:
 def bring_up(connection: Connection, target: str, tell: Tell = lambda step: None) -> None:
     """Bring the database to migration `target`, in the caller's transaction. Raises SchemaTooNew.
 
-    `alembic_version` stays at what nodes of versions before 0003 compare with their own, as long as they may serve.
+    `alembic_version` stays at what nodes of the first two versions compare with their own, as long as they may serve.
     """
     found, oldest = _standing(connection)
     if found is not None and found not in _known():

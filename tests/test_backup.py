@@ -535,3 +535,26 @@ def test_a_backup_of_an_older_schema_comes_up_to_this_one(tmp_path: Path, target
     again = Store(target_url)
     schema.require_current(again)
     again.close()
+
+
+def test_restore_does_not_go_on_by_itself_without_the_journal(small: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'[storage]\nurl = "sqlite:///{tmp_path}/new.db"\nsecret = "{SECRET.decode()}"\n')
+    refused = koukou(config, "backup", "restore", str(small))
+    assert (refused.exit_code, "there is no journal of erasures" in refused.stderr) == (1, True)
+    assert not (tmp_path / "new.db").exists()
+    assert erasures.Journal(tmp_path / "new.db.erasures").copy([]) == 0  # as a service makes it at its start
+    done = koukou(config, "backup", "restore", str(small))
+    assert done.exit_code == 0, done.stderr
+    assert "this copy is held" in done.stdout
+    again = koukou(config, "backup", "restore", str(small))
+    assert (again.exit_code, "move it away" in again.stderr) == (1, True)
+    small.write_bytes(small.read_bytes()[:-100])
+    for command in ("verify", "restore"):
+        broken = koukou(config, "backup", command, str(small))
+        assert (broken.exit_code, "no backup, or was cut off" in broken.stderr) == (1, True)
+    (tmp_path / "other.toml").write_text(
+        config.read_text().replace("new.db", "other.db").replace(SECRET.decode(), "x" * 40)
+    )
+    other = koukou(tmp_path / "other.toml", "backup", "restore", str(small), "--without-erasures")
+    assert (other.exit_code, "cut off" in other.stderr) == (1, True)
