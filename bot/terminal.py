@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,6 +33,16 @@ def refuse(zh: str, en: str) -> typer.Exit:
     """Say why not; raise what this returns."""
     say(zh, en, error=True)
     return typer.Exit(1)
+
+
+def show_json(document: Any) -> None:
+    """The one document of a reading command."""
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """The settings that `--config` names, wherever it stood on the line."""
+    return settings(context.find_root().params.get("config"))
 
 
 def settings(path: Path | None) -> Settings:
@@ -75,3 +87,23 @@ def applied(store: Store, campaign: str | None) -> tuple[Bundle, str, int]:
         number = revisions.current(connection, chosen)
         assert number is not None
         return Bundle.of(revisions.files(connection, chosen, number)), chosen, number
+
+
+def act(settings: Settings, asked: dict[str, Any]) -> dict[str, Any]:
+    """Do a writing act: in the serving process where one holds the SQLite file, else here."""
+    from bot.handoff import ask, perform
+    from storage import schema
+    from storage.store import Store, StoreLocked
+
+    try:
+        store = Store(settings.storage.url)
+    except StoreLocked as locked:
+        answer = ask(locked.database, asked)
+        if answer is None:
+            zh, en = "数据库被另一个命令占用，请稍后再试", "another command holds the database; try again"
+            raise refuse(zh, en) from None
+        return answer
+    if store.is_sqlite:
+        schema.upgrade(store)
+    with store.begin() as connection:
+        return perform(connection, asked, datetime.now(UTC))
