@@ -12,8 +12,7 @@ from typing import Annotated
 import typer
 
 from bot import spoken
-
-# from bot.commands_doctor import doctor
+from bot.commands_doctor import doctor
 from bot.commands_plan import plan_cli
 from bot.commands_poster import poster_cli
 from bot.commands_serve import serve
@@ -23,7 +22,7 @@ from bot.commands_wechat import wechat_cli
 cli = typer.Typer(no_args_is_help=True, help="口口相传：按方案运行推广和推荐活动 | Koukou runs a written campaign plan")
 
 cli.command()(serve)
-# cli.command()(doctor)
+cli.command()(doctor)
 # A new group of commands is one line here; help is written `中文 | english`.
 cli.add_typer(plan_cli, name="plan")
 cli.add_typer(subscriber_cli, name="subscriber")
