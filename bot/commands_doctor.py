@@ -45,7 +45,7 @@ def doctor(
     for done, (_, findings) in enumerate(examine(look, chosen), 1):
         found += findings
         _progress([], 0)
-        if not as_json:
+        if findings and not as_json:
             typer.echo(typer.style(titles[done - 1], bold=True))
             for finding in findings:
                 _print(finding)

@@ -37,7 +37,9 @@ def journal_mode(connection: Connection) -> str:
 def settings(connection: Connection) -> dict[str, str]:
     """PostgreSQL's settings as they hold in our own session, and `in_recovery` (`t` on a standby)."""
     rows = connection.execute(
-        text("SELECT name, setting FROM pg_settings WHERE lower(name) IN (SELECT lower(unnest(:names)))"),
+        text(
+            "SELECT name, setting FROM pg_settings WHERE lower(name) IN (SELECT lower(unnest(CAST(:names AS text[]))))"
+        ),
         {"names": list(_SETTINGS)},
     ).all()
     standby = connection.execute(text("SELECT pg_is_in_recovery()::text")).scalar_one()

@@ -53,12 +53,14 @@ def database(look: Look) -> Iterator[Finding]:
             yield from _secret(look, store)
         except DatabaseFault as broken:
             yield _unanswered(broken, where)
+        except TypeError:  # the driver gives bytes for texts of a database without an encoding
+            yield from _wrong({"server_encoding": "SQL_ASCII"})
     finally:
         store.close()
 
 
 def _unanswered(broken: DatabaseFault, where: str) -> Finding:
-    why = str(broken.orig).strip().splitlines()[-1][:200] if broken.orig else type(broken).__name__
+    why = str(broken.orig).strip().splitlines()[0][:200] if broken.orig else type(broken).__name__
     return fault(
         f"数据库没有回应（{why}）",
         f"the database does not answer ({why})",
@@ -125,13 +127,7 @@ def _postgres(look: Look, store: Store, where: str) -> Iterator[Finding]:
     if had["in_recovery"] == "t":
         mend = "storage.url 要指向主库", "point storage.url at the primary"
         yield fault("这是只读的备库", "this is a standby, which takes no writes", *mend, where)
-    for name, (good, zh, en, severity) in _MUST.items():
-        if had[name] not in good:
-            how = f"ALTER SYSTEM SET {name} = '{good[0]}'; SELECT pg_reload_conf();"
-            if name == "server_encoding":
-                how = "CREATE DATABASE koukou ENCODING 'UTF8' TEMPLATE template0"
-            make = fault if severity == "fault" else warning
-            yield make(f"{name} = {had[name]}：{zh}", f"{name} = {had[name]}: {en}", how, how)
+    yield from _wrong(had)
     lost = [name for name, value in _ASKED.items() if had[name] != value]
     if lost:
         names = ", ".join(lost)
@@ -146,6 +142,16 @@ def _postgres(look: Look, store: Store, where: str) -> Iterator[Finding]:
     yield _serving(alive)
     server = datetime.fromtimestamp(theirs / 1_000_000, UTC)
     yield from reach.clock(look, "PostgreSQL", server, took, blur=0.0)
+
+
+def _wrong(had: dict[str, str]) -> Iterator[Finding]:
+    for name, (good, zh, en, severity) in _MUST.items():
+        if had.get(name, good[0]) not in good:
+            how = f"ALTER SYSTEM SET {name} = '{good[0]}'; SELECT pg_reload_conf();"
+            if name == "server_encoding":
+                how = "CREATE DATABASE koukou ENCODING 'UTF8' TEMPLATE template0"
+            make = fault if severity == "fault" else warning
+            yield make(f"{name} = {had[name]}：{zh}", f"{name} = {had[name]}: {en}", how, how)
 
 
 def _room(had: dict[str, str], used: int, alive: int) -> Iterator[Finding]:

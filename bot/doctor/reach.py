@@ -85,7 +85,7 @@ def public(look: Look) -> Iterator[Finding]:
             yield from certificate(look, url, where)
         status, body, headers = fetch(look, address, "/healthz", where=where)
     except Unreachable as broken:
-        yield broken.finding
+        yield _not_started(address) if url.hostname in LOCAL and url.scheme == "http" else broken.finding
         return
     if status == 200 and body.strip() == b"ok":
         yield ok(f"{address} 可以从这台机器访问", f"{address} answers, as asked from this machine")
@@ -114,6 +114,15 @@ def public(look: Look) -> Iterator[Finding]:
             f"let the proxy pass the whole address to {look.settings.service.listen}",
             where,
         )
+
+
+def _not_started(address: str) -> Finding:
+    return warning(
+        f"{address} 上没有服务",
+        f"nothing serves at {address}",
+        "启动服务：koukou serve（或 systemctl start koukou）",
+        "start it: koukou serve (or systemctl start koukou)",
+    )
 
 
 def certificate(look: Look, url: SplitResult, where: str) -> Iterator[Finding]:
