@@ -294,10 +294,8 @@ def test_a_setting_that_loses_or_slows_is_named(
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_a_database_that_cannot_hold_chinese_is_a_fault(postgres_url: str, tmp_path: Path, encoding: str) -> None:
-    with _own_database(postgres_url, "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0") as (
-        base,
-        _,
-    ):
+    create = f"ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    with _own_database(postgres_url, create) as (base, _):
         url = postgres_url.replace("/postgres?", f"/{base}?")
         found = list(database.database(look(tmp_path, f'[storage]\nurl = "{url}"\nsecret = "{SECRET}"\n')))
     assert only(found, f"server_encoding = {encoding}", "TEMPLATE template0").severity == "fault"
