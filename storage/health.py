@@ -29,6 +29,15 @@ def sqlite_file(url: str) -> Path | None:
     return Path(made.database) if made.get_backend_name() == "sqlite" and made.database else None
 
 
+def looking(url: str, seconds: float) -> Store:
+    """The database for reading only; a server that does not answer within so many seconds is a DatabaseFault."""
+    made = make_url(url)
+    if made.get_backend_name() != "sqlite":
+        # libpq takes whole seconds, and fewer than two as two.
+        made = made.update_query_dict({"connect_timeout": str(max(2, round(seconds)))})
+    return Store(made.render_as_string(hide_password=False), writer=False)
+
+
 def journal_mode(connection: Connection) -> str:
     """How the SQLite file keeps its journal: `wal` once it was opened for writing."""
     return str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())

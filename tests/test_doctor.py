@@ -173,7 +173,10 @@ def test_what_the_plan_leaves_open_is_listed(tmp_path: Path) -> None:
     assert idle.severity == "warning"
     assert "social.lottery" in idle.en
     plan = tmp_path / "plan" / "plan.toml"
-    plan.write_text(plan.read_text().replace("points = 5", "pionts = 5", 1))
+    written = plan.read_text()
+    plan.write_text(written.replace('credit = "60 元"', 'credit = "unset"', 1))
+    assert only(configuration.plan(saw), "1 amounts are unset", "joining.credit").severity == "warning"
+    plan.write_text(written.replace("points = 5", "pionts = 5", 1))
     broken = only(configuration.plan(saw), "plan.toml:")
     assert broken.severity == "fault"
     plan.unlink()
@@ -245,6 +248,15 @@ def test_a_database_that_does_not_answer_is_a_fault_and_its_password_is_not_show
     assert only(found, "does not answer", "config.toml:2:storage.url").severity == "fault"
     assert "hidden-word" not in str(found)
     assert list(database.sealing(saw)) == []
+
+
+def test_a_database_server_that_says_nothing_is_given_up(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://koukou@127.0.0.1:{silent.getsockname()[1]}/x"
+        saw = look(tmp_path, f'[storage]\nurl = "{url}"\nsecret = "{SECRET}"\n')
+        began = time.monotonic()
+        assert only(database.database(saw), "does not answer").severity == "fault"
+        assert time.monotonic() - began < 6
 
 
 def test_what_waits_behind_the_seal_is_counted(saw_database: Look) -> None:
@@ -319,6 +331,7 @@ def _pooler(postgres_url: str) -> Iterator[int]:
     try:
         yield listener.getsockname()[1]
     finally:
+        listener.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
         listener.close()
 
 

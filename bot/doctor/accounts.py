@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from bot.settings import TelegramAccount, WeChatAccount
 from bot.wechat.capabilities import FALLBACKS, TABLE, Capabilities
 from bot.wechat.faults import NO_MENU, NO_PERMISSION, Fault
 from storage import health, kept, schema
-from storage.store import DatabaseFault, Store
+from storage.store import DatabaseFault
 
 _ADDRESS = re.compile(r"invalid ip (\S+)")
 _PENDING = 100
@@ -54,8 +54,8 @@ _TOKEN_FAULTS: dict[int, tuple[str, str, str, str, str]] = {
 class _Asked:
     """Small values for one look: what refusals taught all nodes is read, a kept token is not, for it proves nothing."""
 
-    def __init__(self, url: str) -> None:
-        self._url, self._own = url, dict[str, dict[str, Any]]()
+    def __init__(self, look: Look) -> None:
+        self._look, self._own = look, dict[str, dict[str, Any]]()
 
     async def recall(self, key: str) -> dict[str, Any] | None:
         if key in self._own or ":lacks:" not in key:
@@ -66,10 +66,10 @@ class _Asked:
         self._own[key] = value
 
     def _stored(self, key: str) -> dict[str, Any] | None:
-        path = health.sqlite_file(self._url)
+        path = health.sqlite_file(self._look.settings.storage.url)
         if path and not path.exists():
             return None
-        store = Store(self._url, writer=False)
+        store = health.looking(self._look.settings.storage.url, self._look.seconds)
         try:
             with store.read() as connection:
                 return kept.recall(connection, key) if schema.version(connection) else None
@@ -81,18 +81,21 @@ class _Asked:
 
 def wechat(look: Look) -> Iterator[Finding]:
     """Each official account: a token, and the table of what it may do."""
-    found = False
-    for account, table, path in look.accounts("wechat"):
-        found = True
-        yield from asyncio.run(_wechat(look, account, table, path))
-    if not found:
+    yield from asyncio.run(_all(look, "wechat", _wechat))
+    if not list(look.accounts("wechat")):
         yield ok("没有启用公众号", "no WeChat account is enabled")
+
+
+async def _all(look: Look, channel: str, of_one: Callable[..., Awaitable[list[Finding]]]) -> list[Finding]:
+    """What is found of every account of a channel, asked at the same time."""
+    found = await asyncio.gather(*[of_one(look, *account) for account in look.accounts(channel)])
+    return [one for of_account in found for one in of_account]
 
 
 async def _wechat(look: Look, account: str, table: WeChatAccount, path: Any) -> list[Finding]:
     from bot.wechat.api import Api
 
-    asked = _Asked(look.settings.storage.url)
+    asked = _Asked(look)
     abilities = Capabilities(account, table.kind, table.verified, asked)
     api = Api(account, table.app_id, table.app_secret.get_secret_value(), table.api_url, asked, abilities)
     try:
@@ -165,13 +168,16 @@ _PROBES: dict[str, tuple[str, str, dict[str, Any]]] = {
 async def _probed(api: Any) -> dict[str, int]:
     """The error code that each probe met, 0 for none; a probe that got no clear answer is left out."""
     answers = {}
-    for name, (method, path, more) in _PROBES.items():
+
+    async def probe(name: str, method: str, path: str, more: dict[str, Any]) -> None:
         try:
             await api.ask(method, path, **more)
             answers[name] = 0
         except Fault as refused:
             if refused.code:
                 answers[name] = refused.code
+
+    await asyncio.gather(*[probe(name, *how) for name, how in _PROBES.items()])
     return answers
 
 
@@ -195,11 +201,8 @@ async def _row(name: str, abilities: Any, answers: dict[str, int]) -> tuple[str,
 
 def telegram(look: Look) -> Iterator[Finding]:
     """Each bot: who it is, and how its updates reach us."""
-    found = False
-    for account, table, path in look.accounts("telegram"):
-        found = True
-        yield from asyncio.run(_telegram(look, account, table, path))
-    if not found:
+    yield from asyncio.run(_all(look, "telegram", _telegram))
+    if not list(look.accounts("telegram")):
         yield ok("没有启用 Telegram 机器人", "no Telegram bot is enabled")
 
 

@@ -282,10 +282,10 @@ def plan(look: Look) -> Iterator[Finding]:
 def _bundles(look: Look) -> Iterator[tuple[str, Bundle | PlanFaults]]:
     """The applied plans, by name and revision; the files of the settings where nothing was applied."""
     from storage import revisions, schema
-    from storage.store import DatabaseFault, Store
+    from storage.store import DatabaseFault
 
     found: list[tuple[str, dict[str, bytes]]] = []
-    store = Store(look.settings.storage.url, writer=False)
+    store = health.looking(look.settings.storage.url, look.seconds)
     try:
         if not store.path or store.path.exists():
             with store.read() as connection:

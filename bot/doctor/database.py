@@ -41,7 +41,7 @@ _ASKED = {"TimeZone": "UTC", "idle_in_transaction_session_timeout": "2000", "loc
 def database(look: Look) -> Iterator[Finding]:
     """Everything about the database but the chain."""
     where = look.where("storage", "url")
-    store = Store(look.settings.storage.url, writer=False)
+    store = health.looking(look.settings.storage.url, look.seconds)
     try:
         if store.path and not store.path.exists():
             yield ok("还没有数据库；koukou serve 第一次启动时建立", "no database yet; the first koukou serve makes it")
@@ -231,7 +231,7 @@ def _secret(look: Look, store: Store) -> Iterator[Finding]:
 
 def sealing(look: Look) -> Iterator[Finding]:
     """How far the sealer has come, and whether it keeps up."""
-    store = Store(look.settings.storage.url, writer=False)
+    store = health.looking(look.settings.storage.url, look.seconds)
     try:
         if store.path and not store.path.exists():
             return
