@@ -39,7 +39,7 @@ def create(
     as_json: Json = False,
 ) -> None:
     """备份数据库，服务可以照常运行 | back the database up while the service runs."""
-    settings = _settings(context)
+    settings = terminal.settings_of(context)
     target = to or default_target(settings)
     began = time.monotonic()
     manifest = make(settings, target)
@@ -64,7 +64,7 @@ def verify(context: typer.Context, file: File, as_json: Json = False) -> None:
     from storage import restore as restoring
     from storage.backup import BackupFault
 
-    settings = _settings(context)
+    settings = terminal.settings_of(context)
     problems: list[dict[str, str]] = []
     manifest = None
     try:
@@ -109,7 +109,7 @@ def restore(
     from storage.erasures import JournalBroken, read
     from storage.store import StoreLocked
 
-    settings = _settings(context)
+    settings = terminal.settings_of(context)
     journal = erasures or terminal.journal(settings)
     if not journal.exists() and not (without and erasures is None):
         raise refuse(
@@ -168,7 +168,7 @@ def release(
     from campaigns.desk import ActRefused
     from storage import copies
 
-    settings = _settings(context)
+    settings = terminal.settings_of(context)
     store = terminal.reading(settings)
     with store.read() as connection:
         waiting = copies.waiting(connection, datetime.now(UTC))
@@ -234,10 +234,6 @@ def _tidy(connection: Any) -> None:
     days = Bundle.of(revisions.files(connection, campaigns[0], number)).plan.privacy.text_days
     while retention.step(connection, datetime.now(UTC), days):
         pass
-
-
-def _settings(context: typer.Context) -> Settings:
-    return terminal.settings(context.find_root().params.get("config"))
 
 
 def _vault(settings: Settings) -> Vault:

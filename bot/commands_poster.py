@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot import terminal
+from bot import completing, terminal
 from bot.terminal import Json, applied, language, reading, refuse, say
 
 if TYPE_CHECKING:
@@ -34,12 +34,20 @@ def _group() -> None:
 def render(
     context: typer.Context,
     poster: Annotated[
-        str | None, typer.Argument(help="海报名，如 invite；不写就全部 | e.g. invite; all when left out")
+        str | None,
+        typer.Argument(
+            help="海报名，如 invite；不写就全部 | e.g. invite; all when left out", autocompletion=completing.posters
+        ),
     ] = None,
     plan: Annotated[Path | None, typer.Option(help="方案文件夹，默认用设置里的 | the plan's folder")] = None,
     from_applied: Annotated[bool, typer.Option("--applied", help="用已应用的方案 | the applied plan instead")] = False,
     tongue: Annotated[
-        str | None, typer.Option("--language", help="语言，如 zh；不写就全部 | e.g. zh; all when left out")
+        str | None,
+        typer.Option(
+            "--language",
+            help="语言，如 zh；不写就全部 | e.g. zh; all when left out",
+            autocompletion=completing.languages,
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="写到哪个文件夹 | a folder to write to")] = Path("posters"),
     on_sheet: Annotated[bool, typer.Option("--sheet", help="全部画在一张图上 | all on one picture, sheet.jpg")] = False,

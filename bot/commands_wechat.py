@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bot import terminal
+from bot import completing, terminal
 from bot.terminal import Json, language, refuse, say
 
 if TYPE_CHECKING:
@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from storage.store import Store
 
 AccountName = Annotated[
-    str, typer.Option("--account", help="公众号在设置里的名字 | the account's name in the settings")
+    str,
+    typer.Option(
+        "--account",
+        help="公众号在设置里的名字 | the account's name in the settings",
+        autocompletion=completing.accounts("wechat"),
+    ),
 ]
 
 _BEAT_SECONDS = 10.0

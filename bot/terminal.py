@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,16 @@ def refuse(zh: str, en: str) -> typer.Exit:
     """Say why not; raise what this returns."""
     say(zh, en, error=True)
     return typer.Exit(1)
+
+
+def show_json(document: Any) -> None:
+    """The one document of a reading command."""
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """The settings that `--config` names, wherever it stood on the line."""
+    return settings(context.find_root().params.get("config"))
 
 
 def settings(path: Path | None) -> Settings:

@@ -62,6 +62,8 @@ class Store:
             raise ValueError("storage.url: SQLite needs a file, such as sqlite:///data/koukou.db")
         if writer:
             path.parent.mkdir(parents=True, exist_ok=True)
+            # What people wrote stands in it: for its owner alone. SQLite gives its journal the same mode.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._lock = _take_lock(path.with_name(path.name + ".lock"))
         # With an older SQLite the writing connection is the only one that may checkpoint, within its commits.
         fixed = _sqlite_module().sqlite_version_info >= _SQLITE_FIXED
@@ -226,6 +228,12 @@ def machine_now(connection: Connection) -> int:
     else:
         query = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
     return int(connection.execute(text(query)).scalar_one())
+
+
+def sqlite_release() -> tuple[tuple[int, ...], bool]:
+    """The release of the SQLite in use, and whether it is free of the WAL-reset bug."""
+    release = tuple(_sqlite_module().sqlite_version_info)
+    return release, release >= _SQLITE_FIXED
 
 
 def _take_lock(path: Path) -> IO[str]:

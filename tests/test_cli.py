@@ -189,13 +189,6 @@ def test_somebody_unknown_is_refused_and_somebody_known_is_shown(operator: Opera
     assert "no such subscriber: wechat:nobody" in operator.koukou("subscriber", "show", "wechat:nobody", code=1)
 
 
-def test_help_is_in_both_languages(operator: Operator) -> None:
-    said = operator.koukou("--help")
-    assert "运行推广和推荐活动" in said
-    assert "campaign plan" in said
-    assert operator.koukou("plan", "chekc", code=2)
-
-
 def test_the_config_option_may_stand_anywhere() -> None:
     assert config_first(["serve", "--config", "a.toml"]) == ["--config", "a.toml", "serve"]
     assert config_first(["plan", "check", "--config=b.toml", "x"]) == ["--config=b.toml", "plan", "check", "x"]

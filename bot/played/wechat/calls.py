@@ -24,6 +24,10 @@ _TEXTS = {
     0: "ok",
     40001: "invalid credential, access_token is invalid or not latest",
     40003: "invalid openid",
+    40013: "invalid appid",
+    40125: "invalid appsecret",
+    40164: "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist",
+    40243: "AppSecret is frozen",
     40052: "invalid action name",
     40053: "invalid action info",
     42001: "access_token expired",
@@ -32,6 +36,7 @@ _TEXTS = {
     45015: "response out of time limit or subscription is canceled",
     45047: "out of response count limit",
     48001: "api unauthorized",
+    48004: "api forbidden for irregularities",
 }
 
 
