@@ -102,7 +102,25 @@ def opened(app: App) -> list[BaseRoute]:
     chat = "/chat" if any(channel.name == "web" for channel in app.channels) else ""
     routes = site_routes(app.house, lambda: writer.library.plan, chat)
     routes += invited_routes(app.house, lambda: writer.library.plan)
+    if app.settings.console.enabled:
+        routes += _console(app)
     return routes + [route for channel in app.channels for route in channel.routes()]
+
+
+def _console(app: App) -> list[BaseRoute]:
+    """Everything under /console. The pages and what they need are loaded with the first request for one."""
+    opened: list[Any] = []
+
+    async def console(request: Request) -> Response:
+        if not opened:
+            from bot.console.door import Console
+
+            opened.append(Console(app))
+        response: Response = await opened[0].answer(request)
+        return response
+
+    every = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    return [Route(path, console, methods=every) for path in ("/console", "/console/{path:path}")]
 
 
 def _reasons(app: App) -> list[str]:

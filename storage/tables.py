@@ -126,6 +126,7 @@ class Subscriber(SQLModel, table=True):
     referrer: int | None = _big(default=None)  # as when it was counted: may have become an alias since
     consent: bool = Field()  # campaign messages; its history is in `consent`
     guest: bool = Field()  # known by the web chat alone: what is earned is held, nothing can be drawn or redeemed
+    branch: str | None = _text(default=None)  # of the placement that brought them: whose staff look after them
 
 
 class Identity(SQLModel, table=True):
@@ -447,3 +448,5 @@ class RevisionFile(SQLModel, table=True):
 
 
 metadata = SQLModel.metadata
+
+from storage import tables_staff  # noqa: E402, F401  (the rest of the tables, made from the pieces above)
