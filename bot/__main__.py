@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bot import terminal
+from bot import commands_stop, terminal
 from bot.commands_poster import poster_cli
 from bot.commands_wechat import wechat_cli
 from bot.terminal import Json, applied, language, reading, refuse, say
@@ -38,6 +38,8 @@ for name, group in (("plan", plan_cli), ("subscriber", subscriber_cli), ("ledger
     cli.add_typer(group, name=name)
 cli.add_typer(poster_cli, name="poster")
 cli.add_typer(wechat_cli, name="wechat")
+cli.command("stop")(commands_stop.stop)
+cli.command("resume")(commands_stop.resume)
 
 _state: dict[str, Any] = {}
 

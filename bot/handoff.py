@@ -14,7 +14,8 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bot import followers
+from bot import commands_stop, followers
+from campaigns import rights
 from campaigns.desk import ActRefused, Desk, apply_plan
 from content.bundle import Bundle
 
@@ -84,6 +85,9 @@ def perform(connection: Any, asked: dict[str, Any], now: Any) -> dict[str, Any]:
         desk = Desk(connection, "operator", frozenset({"plan.apply"}), now, asked.get("why", ""))
         applied = apply_plan(desk, Bundle.of(files), asked["expected"])
         return {"number": applied.number, "changed": applied.changed}
+    if asked["act"] in commands_stop.ACTS:
+        desk = Desk(connection, "operator", rights.OPERATOR, now, asked.get("why", ""))
+        return commands_stop.perform(desk, asked)
     raise ValueError(asked["act"])
 
 

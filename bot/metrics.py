@@ -15,8 +15,13 @@ from bot.writer import Writer
 class House(Collector):
     """The writer's and sender's counters, and what stands open in the database."""
 
-    def __init__(self, writer: Writer, open_counts: Callable[[], dict[tuple[str, str], int]]) -> None:
-        self._writer, self._open_counts = writer, open_counts
+    def __init__(
+        self,
+        writer: Writer,
+        open_counts: Callable[[], dict[tuple[str, str], int]],
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._writer, self._open_counts, self._stopped = writer, open_counts, stopped
 
     def collect(self) -> Iterator[Metric]:
         """One pass over the present values."""
@@ -28,6 +33,7 @@ class House(Collector):
         for (account, state), count in self._open_counts().items():
             family.add_metric((account, state), count)
         yield family
+        yield GaugeMetricFamily("koukou_stopped", "1 while an emergency stop stands", int(self._stopped()))
 
 
 def render(collector: Any) -> bytes:

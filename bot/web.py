@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from storage import deliveries, schema
+from storage import deliveries, schema, stops
 from storage.store import DatabaseFault
 
 if TYPE_CHECKING:
@@ -73,15 +73,16 @@ def pieces(app: App) -> dict[str, Any]:
         return PlainTextResponse("ok")
 
     async def readyz(request: Request) -> Response:
-        """The database answers and its schema is ours; 503 with reasons otherwise."""
+        """The database answers and its schema is ours; 503 with reasons otherwise. An emergency stop is no failure."""
         reasons = await asyncio.to_thread(_reasons, app)
-        return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+        state = {} if reasons else {"stopped": await asyncio.to_thread(_stopped, app)}
+        return JSONResponse({"ready": not reasons, "reasons": reasons, **state}, 503 if reasons else 200)
 
     async def measured(request: Request) -> Response:
         from bot import metrics  # first use: readiness does not wait for it
 
         assert app.writer
-        house = metrics.House(app.writer, lambda: _open(app))
+        house = metrics.House(app.writer, lambda: _open(app), lambda: _stopped(app))
         return Response(await asyncio.to_thread(metrics.render, house), media_type="text/plain; version=0.0.4")
 
     routes: list[BaseRoute] = [
@@ -133,6 +134,11 @@ def _reasons(app: App) -> list[str]:
     except (schema.SchemaTooNew, schema.SchemaBehind) as wrong:
         return [str(wrong)]
     return []
+
+
+def _stopped(app: App) -> bool:
+    with app.store.read() as connection:
+        return stops.standing(connection) is not None
 
 
 def _open(app: App) -> dict[tuple[str, str], int]:

@@ -168,7 +168,8 @@ def typed_within(turn: Turn) -> timedelta:
 
 def _recent(turn: Turn) -> bool:
     """Whether the person came so shortly ago that a code may still be typed."""
-    return turn.now - turn.since <= typed_within(turn)
+    known = turn.now - turn.since
+    return known <= typed_within(turn) or known <= typed_within(turn) + turn.stopped_since(turn.since)
 
 
 def _judge(turn: Turn, *, newcomer: bool) -> str:

@@ -98,6 +98,10 @@ class Turn:
         """The local date in the campaign's zone, as 2026-11-22."""
         return self.now.astimezone(self.plan.zone).date().isoformat()
 
+    def stopped_since(self, moment: datetime) -> timedelta:
+        """For how long an emergency stop kept us from sending since then: deadlines lengthen by it."""
+        return self._group.stopped_since(moment, self.now)
+
     def local_date(self, moment: datetime) -> str:
         """The local date of an instant in the campaign's zone."""
         return moment.astimezone(self.plan.zone).date().isoformat()

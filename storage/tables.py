@@ -160,6 +160,7 @@ class JoinCode(SQLModel, table=True):
     identity: int = _big()  # the conversation in which it was asked for
     until: datetime = _at()
     used: bool = Field()
+    made_at: datetime | None = _at(default=None)  # a stop since then lengthens it
 
 
 class PersonKey(SQLModel, table=True):
@@ -373,6 +374,7 @@ class Timer(SQLModel, table=True):
     data: str = _text()
     fired: bool = Field()
     lease_until: datetime | None = _at(default=None)
+    made_at: datetime | None = _at(default=None)  # a stop since then lengthens it
 
 
 class Memory(SQLModel, table=True):
@@ -449,4 +451,4 @@ class RevisionFile(SQLModel, table=True):
 
 metadata = SQLModel.metadata
 
-from storage import tables_staff  # noqa: E402, F401  (the rest of the tables, made from the pieces above)
+from storage import tables_staff, tables_stops  # noqa: E402, F401  (the rest of the tables, made from the pieces above)
