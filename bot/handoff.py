@@ -84,6 +84,10 @@ def perform(connection: Any, asked: dict[str, Any], now: Any) -> dict[str, Any]:
         desk = Desk(connection, "operator", frozenset({"plan.apply"}), now, asked.get("why", ""))
         applied = apply_plan(desk, Bundle.of(files), asked["expected"])
         return {"number": applied.number, "changed": applied.changed}
+    if str(asked["act"]).startswith("staff."):
+        from bot import commands_staff
+
+        return commands_staff.perform(connection, asked, now)
     raise ValueError(asked["act"])
 
 
