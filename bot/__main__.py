@@ -9,7 +9,6 @@ import base64
 import json
 import signal
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,8 +16,9 @@ import typer
 
 from bot import commands_stop, terminal
 from bot.commands_poster import poster_cli
+from bot.commands_staff import staff_cli, welcome
 from bot.commands_wechat import wechat_cli
-from bot.terminal import Json, applied, language, reading, refuse, say
+from bot.terminal import Json, act, applied, language, reading, refuse, say
 
 if TYPE_CHECKING:
     import uvicorn
@@ -38,8 +38,12 @@ for name, group in (("plan", plan_cli), ("subscriber", subscriber_cli), ("ledger
     cli.add_typer(group, name=name)
 cli.add_typer(poster_cli, name="poster")
 cli.add_typer(wechat_cli, name="wechat")
+<<<<<<< HEAD
 cli.command("stop")(commands_stop.stop)
 cli.command("resume")(commands_stop.resume)
+=======
+cli.add_typer(staff_cli, name="staff")
+>>>>>>> staff
 
 _state: dict[str, Any] = {}
 
@@ -103,6 +107,8 @@ def serve() -> None:
         f"口口相传已启动：活动页和聊天 http://{settings.service.listen}/ （Ctrl+C 停止）",
         f"Koukou is serving: campaign page and chat at http://{settings.service.listen}/ (Ctrl+C stops)",
     )
+    if settings.console.enabled:
+        welcome(app)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn drains at these, then raises them once more at whoever was there before: drained is done, exit 0.
         signal.signal(number, lambda *_: None)
@@ -186,7 +192,7 @@ def plan_apply(
         raise typer.Exit(1)
     files = {path: base64.b64encode(raw).decode() for path, raw in bundle.files.items()}
     try:
-        done = _act(settings, {"act": "plan.apply", "files": files, "expected": onto or _made_from(settings, bundle)})
+        done = act(settings, {"act": "plan.apply", "files": files, "expected": onto or _made_from(settings, bundle)})
     except ActRefused as refused:
         raise refuse(refused.zh, refused.en) from None
     if done["changed"]:
@@ -207,26 +213,6 @@ def _made_from(settings: Settings, bundle: Bundle) -> int | None:
         return None
     with store.read() as connection:
         return revisions.current(connection, bundle.plan.id)
-
-
-def _act(settings: Settings, asked: dict[str, Any]) -> dict[str, Any]:
-    """Do a writing act: in the serving process where one holds the SQLite file, else here."""
-    from bot.handoff import ask, perform
-    from storage import schema
-    from storage.store import Store, StoreLocked
-
-    try:
-        store = Store(settings.storage.url)
-    except StoreLocked as locked:
-        answer = ask(locked.database, asked)
-        if answer is None:
-            zh, en = "数据库被另一个命令占用，请稍后再试", "another command holds the database; try again"
-            raise refuse(zh, en) from None
-        return answer
-    if store.is_sqlite:
-        schema.upgrade(store)
-    with store.begin() as connection:
-        return perform(connection, asked, datetime.now(UTC))
 
 
 @plan_cli.command("show")

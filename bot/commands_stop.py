@@ -5,6 +5,7 @@ A thin skin: the act is done by the serving process where one holds the SQLite f
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,18 +17,24 @@ from campaigns.desk import ActRefused, Desk
 if TYPE_CHECKING:
     from bot.config import Settings
 
-ACTS = frozenset({"service.stop", "service.resume"})
 Why = Annotated[str, typer.Argument(metavar="[REASON]", help="为什么，记入操作记录 | why, kept in the audit log")]
 
 
-def perform(desk: Desk, asked: dict[str, Any]) -> dict[str, Any]:
-    """Stop or resume; `changed` says whether it was not so already, `open` how many deliveries wait by state."""
-    from campaigns import stopping
+def perform(connection: Any, asked: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Stop or resume; `changed` says whether it was not so already, `open` how many deliveries wait by state.
+
+    Raises ValueError for an act nobody knows.
+    """
+    from campaigns import rights, stopping
     from storage import deliveries
 
-    changed = stopping.stop(desk) if asked["act"] == "service.stop" else stopping.resume(desk)
+    acts = {"service.stop": stopping.stop, "service.resume": stopping.resume}
+    if asked["act"] not in acts:
+        raise ValueError(asked["act"])
+    desk = Desk(connection, "operator", rights.OPERATOR, now, asked.get("why", ""))
+    changed = acts[asked["act"]](desk)
     counts: dict[str, int] = {}
-    for (_, state), number in deliveries.open_counts(desk.connection).items():
+    for (_, state), number in deliveries.open_counts(connection).items():
         counts[state] = counts.get(state, 0) + number
     return {"changed": changed, "open": counts}
 
@@ -66,9 +73,7 @@ def _settings(context: typer.Context) -> Settings:
 
 
 def _act(settings: Settings, name: str, reason: str) -> dict[str, Any]:
-    from bot.__main__ import _act as act
-
     try:
-        return act(settings, {"act": name, "why": reason.strip()})
+        return terminal.act(settings, {"act": name, "why": reason.strip()})
     except ActRefused as refused:
         raise refuse(refused.zh, refused.en) from None

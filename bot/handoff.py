@@ -14,8 +14,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bot import commands_stop, followers
-from campaigns import rights
+from bot import followers
 from campaigns.desk import ActRefused, Desk, apply_plan
 from content.bundle import Bundle
 
@@ -85,9 +84,14 @@ def perform(connection: Any, asked: dict[str, Any], now: Any) -> dict[str, Any]:
         desk = Desk(connection, "operator", frozenset({"plan.apply"}), now, asked.get("why", ""))
         applied = apply_plan(desk, Bundle.of(files), asked["expected"])
         return {"number": applied.number, "changed": applied.changed}
-    if asked["act"] in commands_stop.ACTS:
-        desk = Desk(connection, "operator", rights.OPERATOR, now, asked.get("why", ""))
-        return commands_stop.perform(desk, asked)
+    if str(asked["act"]).startswith("service."):
+        from bot import commands_stop
+
+        return commands_stop.perform(connection, asked, now)
+    if str(asked["act"]).startswith("staff."):
+        from bot import commands_staff
+
+        return commands_staff.perform(connection, asked, now)
     raise ValueError(asked["act"])
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -75,3 +76,23 @@ def applied(store: Store, campaign: str | None) -> tuple[Bundle, str, int]:
         number = revisions.current(connection, chosen)
         assert number is not None
         return Bundle.of(revisions.files(connection, chosen, number)), chosen, number
+
+
+def act(settings: Settings, asked: dict[str, Any]) -> dict[str, Any]:
+    """Do a writing act: in the serving process where one holds the SQLite file, else here. Raises ActRefused."""
+    from bot.handoff import ask, perform
+    from storage import schema
+    from storage.store import Store, StoreLocked
+
+    try:
+        store = Store(settings.storage.url)
+    except StoreLocked as locked:
+        answer = ask(locked.database, asked)
+        if answer is None:
+            zh, en = "数据库被另一个命令占用，请稍后再试", "another command holds the database; try again"
+            raise refuse(zh, en) from None
+        return answer
+    if store.is_sqlite:
+        schema.upgrade(store)
+    with store.begin() as connection:
+        return perform(connection, asked, datetime.now(UTC))

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from campaigns import rights
 from campaigns.desk import ActRefused, Desk
-from storage import staff
+from storage import staff, staff_guess
 from storage.staff import Member
 
 NAME_MAX = 40
@@ -44,7 +44,7 @@ def add(
             f"姓名要有 1 到 {NAME_MAX} 个字，只用文字、数字和 . _ - @ +，请改写",
             f"a name has 1 to {NAME_MAX} letters, digits and . _ - @ +, beginning and ending with a letter or digit",
         )
-    kept, place = _roles(roles), _branch(branch)
+    kept, place = _standing(roles, branch)
     if language not in LANGUAGES:
         raise ActRefused("语言只能是 zh 或 en", "the language is zh or en")
     number = staff.add(desk.connection, stored, password, change_by, kept, place, language, desk.now)
@@ -59,7 +59,7 @@ def change(desk: Desk, number: int, roles: Iterable[str], branch: str | None) ->
     desk.require("staff.manage")
     everybody = _everybody(desk)
     member = _of(everybody, number)
-    kept, place = _roles(roles), _branch(branch)
+    kept, place = _standing(roles, branch)
     if (kept, place) == (member.roles, member.branch):
         return False
     if ADMINISTRATOR not in kept:
@@ -82,6 +82,7 @@ def reset(desk: Desk, number: int, password: str, change_by: datetime, *, second
         staff.change(desk.connection, number, totp=None)
         staff.set_recovery(desk.connection, number, [])
     staff.end_sessions(desk.connection, number)
+    staff_guess.forget(desk.connection, staff_guess.member_key(number))
     _note(desk, "reset", number, second=int(second))
 
 
@@ -194,6 +195,14 @@ def _keep_one(everybody: dict[int, Member], leaving: Member) -> None:
             "这是最后一位管理员，请先让另一位员工成为管理员",
             "this is the last administrator; make somebody else one first",
         )
+
+
+def _standing(roles: Iterable[str], branch: str | None) -> tuple[tuple[str, ...], str | None]:
+    """Roles and branch as stored. An administrator gives rights over everybody, so a branch would bind nothing."""
+    kept, place = _roles(roles), _branch(branch)
+    if ADMINISTRATOR in kept and place:
+        raise ActRefused("管理员不限网点，请把网点留空", "an administrator has no branch; leave it empty")
+    return kept, place
 
 
 def _roles(roles: Iterable[str]) -> tuple[str, ...]:

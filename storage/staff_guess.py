@@ -29,6 +29,11 @@ _SECOND = 1_000_000
 _HOUR = 3600
 
 
+def member_key(number: int) -> str:
+    """Under what guesses at a member's password are counted."""
+    return f"member-{number}"
+
+
 def wait(connection: Connection, name: str, source: str, device: str = "") -> float:
     """Seconds until this guesser's next try at `name` is heard; 0.0 now. Reads only, so that a flood costs no write.
 

@@ -34,6 +34,7 @@ Templates begin `{% extends "layout.html" %}` and fill `{% block main %}`. They 
 }}`, `{{ w("found", count=3) }}`), `visit`, and the macros of `pieces.html` (`{% import "pieces.html" as pieces with
 context %}`): `pieces.form(action)` (a form with its CSRF token, called as a block), `pieces.field(...)`,
 `pieces.facts(rows)`, `pieces.when(instant)`. There are no inline scripts or styles: the CSP forbids them.
+A file's `KINDS` (event kind -> what the audit log calls it, in both languages) names the acts of its pages.
 """
 
 from __future__ import annotations
@@ -99,8 +100,14 @@ def rules() -> list[Rule]:
 def words_tables() -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
     """The words of every page, by its module's name."""
     for module in _load():
-        if hasattr(module, "WORDS"):
-            yield module.__name__, module.WORDS
+        for name in ("WORDS", "KINDS"):
+            if hasattr(module, name):
+                yield f"{module.__name__}.{name}", getattr(module, name)
+
+
+def kinds_of_pages() -> dict[str, tuple[str, str]]:
+    """What the audit log calls the kinds of acts that pages name in their `KINDS`."""
+    return {kind: pair for module in _load() for kind, pair in getattr(module, "KINDS", {}).items()}
 
 
 def _registering(path: str, method: str, right: str, **more: Any) -> Callable[[Page], Page]:

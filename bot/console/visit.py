@@ -19,7 +19,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from bot.console import Rule, rules
+from bot.console import ENTERING, Rule, rules
 from bot.console.words import SHELL, Pairs, Words
 from campaigns import rights as rules_of
 from campaigns import staff as staff_acts
@@ -183,7 +183,9 @@ class Visit:
             found = self.console.recognise(connection, self.token)
             if found is None:
                 raise LoggedOut
-            member = found[1]
+            session, member = found
+            if self.rule and self.rule.right != ENTERING and self.console.pending(session, member):
+                raise LoggedOut
             desk = Desk(
                 connection, staff_acts.actor(member.id), rules_of.of(member.roles), self.now, why, member.branch
             )

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from bot.console import ENTERING, PUBLIC, ROOT, page, post
+from bot.console import ENTERING, PUBLIC, ROOT, guesses, page, post
 from bot.console.door import LANGUAGE_COOKIE, LANGUAGES, LOGIN, digest_of, safe_next
 from bot.console.locks import step_of
 from bot.console.visit import Visit
@@ -19,8 +19,6 @@ from campaigns import staff as acts
 from campaigns.desk import Desk
 from storage import staff, staff_guess
 from storage.staff import Member
-from storage.store import machine_now
-from storage.tables import micros
 
 WORDS = {
     "title": ("登录管理台", "Log in to the console"),
@@ -30,10 +28,7 @@ WORDS = {
         "姓名或密码不对，或一次性密码已过期。忘了密码请找管理员重设。",
         "Name or password is wrong, or a one-time password has expired. If you forgot it, ask an administrator.",
     ),
-    "later": (
-        "尝试次数太多，请 {seconds} 秒后再试；用登录过的设备不受影响。",
-        "Too many tries: try again in {seconds} seconds. A device that logged in before is not affected.",
-    ),
+    "later": guesses.LATER,
     "only_staff": ("只供员工使用，操作会留下记录。", "For staff only; what you do is recorded."),
     "code_title": ("动态口令", "Second factor"),
     "code": ("动态口令", "Code"),
@@ -52,7 +47,6 @@ WORDS = {
         "You used a recovery code; {left} are left. If your phone is lost, replace the second factor under My account.",
     ),
 }
-DEVICE_DAYS = 180
 
 
 @page(LOGIN, PUBLIC)
@@ -68,11 +62,11 @@ async def log_in(visit: Visit) -> Response:
     """Check name and password, counted before anything is looked at."""
     name = acts.folded(visit.form.text("name", acts.NAME_MAX * 4, needed=False))
     password = visit.form.secret("password")
-    device = await _known_device(visit, name)
-    wait = await _count(visit, _counted(visit, name), device)
+    member, live = await visit.read(guesses.lookup, name)
+    device = guesses.known_device(visit, member)
+    wait = await guesses.count(visit, guesses.counted(visit, name, member), device)
     if wait:
         return _form(visit, 429, "later", seconds=ceil(wait))
-    member, live = await visit.read(_lookup, name)
     right = await visit.console.locks.fits(member.password if member else "", password, known=bool(device))
     if not (right and member and live):
         return _form(visit, 401, "wrong")
@@ -103,8 +97,8 @@ async def code(visit: Visit) -> Response:
         return visit.go(ROOT)
     member = visit.me
     typed = visit.form.text("code", 40, needed=False).replace(" ", "").lower()
-    device = await _known_device(visit, member.name)
-    wait = await _count(visit, f"code:{member.id}", device and f"code:{device}")
+    device = guesses.known_device(visit, member)
+    wait = await guesses.count(visit, f"code:{member.id}", device and f"code:{device}")
     if wait:
         words = WORDS["later"]
         text = visit.tell(*words).format(seconds=ceil(wait))
@@ -162,21 +156,12 @@ def _form(visit: Visit, status: int = 200, wrong: str = "", **values: object) ->
     return response
 
 
-def _lookup(connection: Any, name: str) -> tuple[Member | None, bool]:
-    """The member of a name, and whether they may enter with the right password."""
-    member = staff.by_name(connection, name)
-    if member is None:
-        return None, False
-    expired = member.change_by is not None and micros(member.change_by) < machine_now(connection)
-    return member, member.active and not expired
-
-
 async def _enter(visit: Visit, member: Member, device: str) -> Response:
     """The password was right: a new session with a new token, whatever cookie came along."""
     token = secrets.token_urlsafe(32)
 
     def enter(connection: Any) -> None:
-        staff_guess.was_right(connection, _counted(visit, member.name), visit.source, device)
+        staff_guess.was_right(connection, staff_guess.member_key(member.id), visit.source, device)
         staff_guess.clean(connection)
         if visit.session:  # whoever was logged in here before
             staff.end_session(connection, visit.me.id, visit.session.id)
@@ -203,51 +188,12 @@ def _open(visit: Visit, connection: Any, member: Member, token: str, *, proved: 
 def _entered(visit: Visit, member: Member, token: str, said: tuple[str, str] | None = None) -> Response:
     response = visit.go(safe_next(visit.form.text("next", 400, needed=False)), said)
     response.set_cookie(visit.console.session_cookie, token, **visit.console.cookie())
-    device = secrets.token_hex(16)
-    mark = f"{device}.{_device_mac(visit, member, device)}"
-    response.set_cookie(_device_cookie(visit, member.name), mark, **visit.console.cookie(DEVICE_DAYS * 86400))
+    guesses.remember_device(visit, member, response)
     return response
 
 
 def _own_desk(visit: Visit, connection: Any, member: Member) -> Desk:
     return Desk(connection, acts.actor(member.id), frozenset(), visit.now)
-
-
-def _counted(visit: Visit, name: str) -> str:
-    """A name as guesses at it are counted: people type passwords into the wrong field, so it is not kept plain."""
-    digest: str = visit.app.vault.digest("guess", "", name)
-    return digest
-
-
-def _device_cookie(visit: Visit, name: str) -> str:
-    """One cookie per name: several members may use one computer."""
-    prefix = "__Host-koukou-device" if visit.console.secure else "koukou_device"
-    return f"{prefix}-{visit.app.vault.digest('device-of', '', name)[:12]}"
-
-
-def _device_mac(visit: Visit, member: Member, device: str) -> str:
-    """Binds a device to a member and their password: a new password makes every device a stranger again."""
-    digest: str = visit.app.vault.digest("device", f"{member.id}", f"{device}\0{member.password}")
-    return digest
-
-
-async def _known_device(visit: Visit, name: str) -> str:
-    """The id of the device, if this member entered from it before; empty otherwise."""
-    device, _, mac = visit.request.cookies.get(_device_cookie(visit, name), "").partition(".")
-    if not device or not mac:
-        return ""
-    member, _ = await visit.read(_lookup, name)
-    good = member and secrets.compare_digest(mac.encode(), _device_mac(visit, member, device).encode())
-    return device if good else ""
-
-
-async def _count(visit: Visit, key: str, device: str) -> float:
-    """Count a try under the key; the seconds to wait when it is one too many."""
-    source = visit.source
-    wait = await visit.read(staff_guess.wait, key, source, device)
-    if wait:
-        return wait
-    return float(await visit.app.writer.run(lambda connection: staff_guess.admit(connection, key, source, device)))
 
 
 def agent_of(header: str) -> str:

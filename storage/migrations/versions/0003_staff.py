@@ -60,4 +60,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key"),
     )
     op.create_index("ix_staff_guess_until", "staff_guess", ["until"], unique=False)
+    op.create_index(
+        "ix_event_acted",
+        "event",
+        ["at", "id"],
+        unique=False,
+        sqlite_where=sa.text("actor NOT IN ('subscriber', 'system')"),
+        postgresql_where=sa.text("actor NOT IN ('subscriber', 'system')"),
+    )
     op.add_column("subscriber", sa.Column("branch", sa.Text(), nullable=True))
