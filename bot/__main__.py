@@ -38,12 +38,9 @@ for name, group in (("plan", plan_cli), ("subscriber", subscriber_cli), ("ledger
     cli.add_typer(group, name=name)
 cli.add_typer(poster_cli, name="poster")
 cli.add_typer(wechat_cli, name="wechat")
-<<<<<<< HEAD
 cli.command("stop")(commands_stop.stop)
 cli.command("resume")(commands_stop.resume)
-=======
 cli.add_typer(staff_cli, name="staff")
->>>>>>> staff
 
 _state: dict[str, Any] = {}
 
