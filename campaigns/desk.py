@@ -50,9 +50,16 @@ class Desk:
                 f"you may not {en} ({right}); ask an administrator for that right",
             )
 
-    def note(self, kind: str, campaign: str, revision: int, data: Mapping[str, int | str]) -> None:
-        """Record the act; the audit log is a view of these events."""
-        acts.event(self.connection, kind, self.actor, campaign, revision, self.now, data)
+    def note(
+        self,
+        kind: str,
+        campaign: str,
+        revision: int,
+        data: Mapping[str, int | str],
+        subscriber: int | None = None,
+    ) -> None:
+        """Record the act, about a subscriber if given; the audit log is a view of these events."""
+        acts.event(self.connection, kind, self.actor, campaign, revision, self.now, data, subscriber)
 
 
 def sees(desk: Desk, branch: str | None) -> bool:

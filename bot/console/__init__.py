@@ -110,6 +110,15 @@ def kinds_of_pages() -> dict[str, tuple[str, str]]:
     return {kind: pair for module in _load() for kind, pair in getattr(module, "KINDS", {}).items()}
 
 
+def person_links(rights: frozenset[str]) -> list[tuple[str, tuple[str, str]]]:
+    """What somebody with these rights can go on to from a subscriber's page: address (with `{number}`) and name.
+
+    A page's file contributes by `PERSON_LINKS = [(path, right, (Chinese, English)), …]`, in the order of the files.
+    """
+    found = [link for module in _load() for link in getattr(module, "PERSON_LINKS", ())]
+    return [(path, pair) for path, right, pair in found if right in rights]
+
+
 def _registering(path: str, method: str, right: str, **more: Any) -> Callable[[Page], Page]:
     if right not in RIGHTS and right not in MARKS:
         raise ValueError(f"{method} {path}: {right!r} is no right of campaigns/rights.py and no mark")
