@@ -15,6 +15,7 @@ from storage.store import Store
 from tests.talking import NOON, Talk, run, talking
 from tests.test_joining import CODE
 
+CAMPAIGN = "family-network-2026"
 WECHAT = "oSTORY00000000000000000000A1"
 ACCOUNTS = [("web", "main"), ("wechat", "main"), ("telegram", "main")]
 
@@ -99,7 +100,7 @@ def test_a_story_tells_each_part_with_its_rule(database_url: str) -> None:
                 moved = people.movements(connection, one, 50)
                 assert next((row["amount"], row["reason"]) for row in moved) == (40, "redeem")
                 checkin = next(row for row in moved if row["reason"] == "checkin")
-                assert (checkin["campaign"], checkin["revision"], checkin["event"]) == ("family-network-2026", 1, "checkin")
+                assert (checkin["campaign"], checkin["revision"], checkin["event"]) == (CAMPAIGN, 1, "checkin")
                 assert people.movements(connection, one, 50, before=moved[0]["cursor"]) == moved[1:]
                 (held,) = story.reserved(connection, one, later, 10)
                 assert held["expires_at"] == talk.now + timedelta(minutes=70), "an hour and the ten minutes of the stop"
@@ -188,16 +189,16 @@ def test_budget_lines_tell_what_was_given_spent_and_held(database_url: str) -> N
         async with talking(database_url) as talk:
             await talk.say("签到", who=WECHAT)
             with talk.store.begin() as connection:
-                lines = acts.budget_state(connection, "family-network-2026")
-                given = acts.budget_given(connection, "family-network-2026")
+                lines = acts.budget_state(connection, CAMPAIGN)
+                given = acts.budget_given(connection, CAMPAIGN)
                 assert {line: row[0] for line, row in lines.items()} == given and given
                 line = max(given, key=lambda name: given[name])
-                hold = ("fen", ledger.budget("family-network-2026", line), "out", 300, "family-network", 1, "r")
+                hold = ("fen", ledger.budget(CAMPAIGN, line), "out", 300, "family-network", 1, "r")
                 holds.reserve(connection, holds.Hold("h", *hold), talk.now)
-                away = ledger.Posting("p", "fen", ledger.budget("family-network-2026", line), "out", 200, "c", 1, "r")
+                away = ledger.Posting("p", "fen", ledger.budget(CAMPAIGN, line), "out", 200, "c", 1, "r")
                 acts.post(connection, away, talk.now)
                 spent = lines[line][1]
-                assert acts.budget_state(connection, "family-network-2026")[line] == (given[line], spent + 200, 300)
+                assert acts.budget_state(connection, CAMPAIGN)[line] == (given[line], spent + 200, 300)
 
     run(journey())
 
@@ -208,11 +209,11 @@ def test_revisions_are_listed_newest_first(database_url: str) -> None:
         async with talking(database_url) as talk:
             with talk.store.begin() as connection:
                 for n in range(2, 5):
-                    revisions.store_revision(connection, "family-network-2026", {"a": b"%d" % n}, talk.now, "staff:3", n - 1)
-                assert [(one.number, one.by) for one in revisions.listed(connection, "family-network-2026", 2)] == [
+                    revisions.store_revision(connection, CAMPAIGN, {"a": b"%d" % n}, talk.now, "staff:3", n - 1)
+                assert [(one.number, one.by) for one in revisions.listed(connection, CAMPAIGN, 2)] == [
                     (4, "staff:3"),
                     (3, "staff:3"),
                 ]
-                assert [one.number for one in revisions.listed(connection, "family-network-2026", 9, 3)] == [2, 1]
+                assert [one.number for one in revisions.listed(connection, CAMPAIGN, 9, 3)] == [2, 1]
 
     run(journey())

@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from bot import channels
 from bot.console import ROOT, page, person_links, post
 from bot.console.pages.people_words import KINDS_OF, WORDS
 from bot.console.visit import Missing, Visit
@@ -28,11 +29,13 @@ _MOVES, _LINES, _TEXTS = 20, 30, 20
 async def find(visit: Visit) -> Response:
     """Search by number, referral code or address; one hit opens at once."""
     words = visit.query("q", story.WORDS_MAX)
-    accounts = [(channel.name, channel.account) for channel in visit.app.channels]
+    # Also those of a channel that is switched off: its people are still known.
+    accounts = {(name, "main") for name in channels.names()}
+    accounts |= {(channel.name, channel.account) for channel in visit.app.channels}
 
     def search(connection: Any) -> list[story.Person]:
         desk = visit.desk(connection)
-        found = story.find(connection, visit.app.vault, words, accounts)
+        found = story.find(connection, visit.app.vault, words, sorted(accounts))
         return [one for one in found if sees(desk, one.branch)]
 
     found = await visit.read(search) if words else []

@@ -23,7 +23,8 @@ WORDS = {
     "standing": ("已停止发送", "Sending is stopped"),
     "since": ("{who} 于 {when} 停止", "by {who} since {when}"),
     "what_stops": (
-        "停止后 2 秒内，所有节点不再发出新的消息：推送、主动通知、稍后送达的回复都等待；到期事项也等待，期限按停止的时间顺延。",
+        "停止后 2 秒内，所有节点不再发出新的消息：推送、主动通知、稍后送达的回复都等待；到期事项也等待，"
+        "期限按停止的时间顺延。",
         "Within 2 seconds no node begins a new send: pushes, notices and later replies wait, and so does what falls "
         "due; deadlines move by as long as the stop stands.",
     ),
