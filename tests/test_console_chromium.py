@@ -233,3 +233,18 @@ def test_a_member_reads_the_other_language_without_scripts(house: ConsoleHouse, 
     watched.page.get_by_role("button", name="Filter").click()
     expect(watched.page.get_by_role("heading", level=1)).to_have_text("Audit log")
     watched.context.close()
+
+
+def test_a_link_from_another_site_opens_the_page_for_somebody_who_is_logged_in(
+    house: ConsoleHouse, chromium: Browser
+) -> None:
+    watched = Watched(chromium, house.url, 360, "zh", "light")
+    house.enter(watched.context, house.member("planning"))
+    elsewhere = f"<a href='{house.url}/console/audit'>x</a>"
+    watched.page.route(
+        "http://elsewhere.example/", lambda route: route.fulfill(body=elsewhere, content_type="text/html")
+    )
+    watched.page.goto("http://elsewhere.example/")
+    watched.page.get_by_role("link").click()
+    expect(watched.page.get_by_role("heading", level=1)).to_have_text("操作记录")
+    watched.context.close()
