@@ -19,7 +19,7 @@ NAME_MAX = 40
 ADMINISTRATOR = "administrator"
 LANGUAGES = ("zh", "en")
 _NAME = re.compile(r"\w(?:[\w.@+-]*\w)?")
-_BRANCH = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # as the plan's ids are written
+_BRANCH = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")  # as the plan's ids are written
 
 
 def folded(name: str) -> str:
@@ -216,7 +216,7 @@ def _roles(roles: Iterable[str]) -> tuple[str, ...]:
 
 def _branch(branch: str | None) -> str | None:
     place = (branch or "").strip() or None
-    if place and (len(place) > NAME_MAX or not _BRANCH.fullmatch(place)):
+    if place and not _BRANCH.fullmatch(place):
         raise ActRefused(
             "网点代号只用小写字母、数字和 -，和方案里点位的 branch 一致",
             "a branch is written in small letters, digits and -, as at the plan's spots",

@@ -236,6 +236,10 @@ class Turn:
         """
         self._draft.profile[name] = value
 
+    def belong_to(self, branch: str) -> None:
+        """Whose staff look after this person from now on."""
+        self._draft.branch = branch
+
     # ---- the person's choices
 
     def choose_language(self, language: str) -> None:

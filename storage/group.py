@@ -289,6 +289,8 @@ class Group:
                 setattr(same, name, value)
         if draft.changes:
             self._changed[speaker.id] = speaker
+        if draft.branch:
+            self._add("branch", (draft.branch, speaker.id))
         if draft.profile:
             self._profiles.setdefault(speaker.id, {}).update(draft.profile)
         for key, person, kind, due_at, data in draft.timers:
@@ -323,6 +325,7 @@ class Group:
         ]
         columns = ("language", "status", "referrer", "consent", "guest")
         bulk.update(self._connection, _TABLES["subscriber"], "id", columns, changed)
+        bulk.update(self._connection, _TABLES["subscriber"], "id", ("branch",), sorted(self._rows.get("branch", ())))
         touched = [
             (draft.incoming.sender, True, draft.at, _window_kind(draft.incoming), 0, None, identity)
             for identity, draft in sorted(self._touched.items())

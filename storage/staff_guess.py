@@ -76,8 +76,8 @@ def was_right(connection: Connection, name: str, source: str, device: str = "") 
 
 def forget(connection: Connection, name: str) -> None:
     """Somebody in charge let this name in anew: what was counted against it is gone."""
-    query = text("DELETE FROM staff_guess WHERE key = :name OR (key LIKE 'pair:%' AND substr(key, -:length) = :end)")
-    connection.execute(query, {"name": f"name:{name}", "length": len(name) + 1, "end": f":{name}"})
+    query = text("DELETE FROM staff_guess WHERE key = :name OR key LIKE :pairs")
+    connection.execute(query, {"name": f"name:{name}", "pairs": f"pair:%:{name}"})
 
 
 def clean(connection: Connection) -> int:

@@ -160,3 +160,22 @@ def test_templates_carry_no_words_styles_or_scripts_of_their_own() -> None:
         assert not re.search(r"\son\w+=|style=|<style|javascript:", bare), template.name
         assert not re.search(r"<script(?![^>]*\ssrc=)", bare), template.name
         assert "|safe" not in source.replace(" ", ""), template.name
+
+
+@pytest.mark.parametrize("page", ["console.md", "console.zh.md"])
+def test_the_docs_list_the_rights_that_each_role_has(page: str) -> None:
+    text = (Path(console.__file__).parent.parent.parent / "docs" / page).read_text("utf-8")
+    for role, having in rights.ROLES.items():
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{role}` |"))
+        named = set(re.findall(r"`([a-z]+\.[a-z]+)`", row))
+        assert named == (having if role != "administrator" else {"staff.manage"}), role
+    assert {role for role in rights.ROLES if "staff.manage" in rights.ROLES[role]} == {"administrator"}
+
+
+def test_both_languages_of_the_docs_say_the_same() -> None:
+    pages = [
+        (Path(console.__file__).parent.parent.parent / "docs" / name).read_text()
+        for name in ("console.md", "console.zh.md")
+    ]
+    for shape in (r"^#+ ", r"^\| ", r"^\d\. ", r"^- ", r"^koukou "):
+        assert len(re.findall(shape, pages[0], re.M)) == len(re.findall(shape, pages[1], re.M)), shape

@@ -127,6 +127,9 @@ class Console:
             return None
         if visit.member is None:
             back = visit.request.url.path
+            if visit.request.headers.get("sec-fetch-site") == "cross-site" and visit.request.method == "GET":
+                # Browsers keep our cookies back on a link from elsewhere: asked again from our own page they send them.
+                return visit.show("again.html", SHELL)
             if visit.request.method != "GET" or back == ROOT:
                 return visit.go(LOGIN)
             query = visit.request.url.query

@@ -56,6 +56,8 @@ SHELL: Pairs = {
         "请求来自别的网站，已拒绝。请从管理台里操作。",
         "The request came from another site and was refused. Work from within the console.",
     ),
+    "opening": ("正在打开…", "Opening…"),
+    "open": ("打开", "Open"),
     "needed": ("“{field}”没有填", "“{field}” is missing"),
     "too_long": ("“{field}”太长，最多 {most} 个字", "“{field}” is too long: at most {most} characters"),
     "no_number": ("“{field}”要填整数", "“{field}” must be a whole number"),
