@@ -22,7 +22,7 @@ from storage import story
 
 KINDS = {"people.revealed": ("查看个人信息", "Looked at personal fields")}
 PEOPLE = f"{ROOT}/people"
-_MOVES, _LINES, _TEXTS = 20, 30, 20
+_MOVES, _LINES, _TEXTS = 12, 12, 12
 
 
 @page(PEOPLE, "people.read", menu=("用户", "Subscribers"), order=10)

@@ -5,6 +5,7 @@ Reading a revision parses all its files, so it happens beside the event loop. No
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 from starlette.responses import Response
@@ -97,10 +98,10 @@ def _read(visit: Visit, connection: Any) -> dict[str, Any]:
     number = revisions.current(connection, campaign) or 0
     bundle = Bundle.of(revisions.files(connection, campaign, number))
     names = {line.id: line.name[_language(visit, bundle)] for line in bundle.plan.budget.lines}
-    lines = [
-        (names.get(line, line), *amounts, amounts[0] - amounts[1] - amounts[2])
-        for line, amounts in acts.budget_state(connection, campaign).items()
-    ]
+    budget = acts.budget_state(connection, campaign)
+    order = [*(line for line in names if line in budget), *(line for line in budget if line not in names)]
+    lines = [(names.get(line, line), *budget[line], budget[line][0] - sum(budget[line][1:])) for line in order]
+    clauses = [(name, list(rows)) for name, rows in groupby(show(bundle.plan, visit.language), lambda row: row.clause)]
     return {
         "campaign": campaign,
         "known": known,
@@ -111,7 +112,8 @@ def _read(visit: Visit, connection: Any) -> dict[str, Any]:
         "unset": [fault for fault in bundle.check(running()) if fault.severity == "unset"],
         "lines": lines,
         "sums": [sum(line[place] for line in lines) for place in range(1, 5)],
-        "outline": show(bundle.plan, visit.language),
+        "short": [(name, rows[0].value) for name, rows in clauses if not any(row.term for row in rows)],
+        "clauses": [(name, rows) for name, rows in clauses if any(row.term for row in rows)],
         "yuan": _yuan,
     }
 
