@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from bot import terminal
+from bot.commands_staff import welcome
 from bot.terminal import language, refuse, say
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def serve(context: typer.Context) -> None:
         f"口口相传已启动：活动页和聊天 http://{settings.service.listen}/ （Ctrl+C 停止）",
         f"Koukou is serving: campaign page and chat at http://{settings.service.listen}/ (Ctrl+C stops)",
     )
+    if settings.console.enabled:
+        welcome(app)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn drains at these, then raises them once more at whoever was there before: drained is done, exit 0.
         signal.signal(number, lambda *_: None)

@@ -201,7 +201,7 @@ class _Reading:
         for path, table in settings.tables():
             for key, zh, en in table.lacks():
                 self._lack((*path, key), zh, en)
-            if getattr(table, "enabled", False) and not _built(str(path[1])):
+            if path[0] == "channels" and getattr(table, "enabled", False) and not _built(str(path[1])):
                 self._lack((*path, "enabled"), "这个版本还没有这个渠道", "this version has no such channel yet")
 
     def _lack(self, steps: Steps, zh: str, en: str) -> None:

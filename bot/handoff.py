@@ -88,6 +88,14 @@ def perform(connection: Any, asked: dict[str, Any], now: Any) -> dict[str, Any]:
     if asked["act"] == "backup.release":
         desk = Desk(connection, "operator", rights.OPERATOR, now)
         return copies.release(desk, int(asked["expected"]), bool(asked["drop"]))
+    if str(asked["act"]).startswith("service."):
+        from bot import commands_stop
+
+        return commands_stop.perform(connection, asked, now)
+    if str(asked["act"]).startswith("staff."):
+        from bot import commands_staff
+
+        return commands_staff.perform(connection, asked, now)
     raise ValueError(asked["act"])
 
 

@@ -21,7 +21,8 @@ class House(Collector):
         open_counts: Callable[[], dict[tuple[str, str], int]],
         upkeep: Callable[[], dict[str, float]],
     ) -> None:
-        """`upkeep` has `held` (1 for a restored copy not released), `retained` rows and `retained_at` (Unix time)."""
+        """`upkeep` has `held` (1: a restored copy not released), `stopped` (1: emergency stop), `retained` rows and
+        `retained_at` (Unix time)."""
         self._writer, self._open_counts, self._upkeep = writer, open_counts, upkeep
 
     def collect(self) -> Iterator[Metric]:
@@ -31,6 +32,7 @@ class House(Collector):
         yield CounterMetricFamily("koukou_reruns", "Groups decided again one by one", self._writer.reruns)
         upkeep = self._upkeep()
         yield GaugeMetricFamily("koukou_held", "1: a restored copy that sends nothing until released", upkeep["held"])
+        yield GaugeMetricFamily("koukou_stopped", "1 while an emergency stop stands", upkeep["stopped"])
         yield CounterMetricFamily("koukou_retained", "Rows emptied or removed past their retention", upkeep["retained"])
         yield GaugeMetricFamily(
             "koukou_retention_timestamp_seconds", "When this process last finished that", upkeep["retained_at"]

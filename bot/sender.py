@@ -7,6 +7,7 @@ account, and that a fault of one message or account harms no other. It knows no 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +26,7 @@ SEND_SECONDS = 40.0  # a request that takes longer is given up, in doubt
 _CLAIM_SECONDS = 15.0  # from claim to begin, which follow at once
 _SENDING_SECONDS = 60.0  # more than SEND_SECONDS and the commit after it
 _IN_FLIGHT = 64  # per channel account and node
+_BEGIN_SECONDS = 1.5  # a request that begins later would not know of an emergency stop since its commit
 _STOP_SECONDS = 8.0  # SIGTERM leaves ten
 _LINGER_SECONDS = 0.05
 _BREATH_SECONDS = 0.02  # requests end one by one; their rows are written, and places filled again, by the handful
@@ -134,10 +136,16 @@ class Sender:
         if self._closing:
             await self._run(lambda connection: deliveries.unclaim(connection, [row.id for row in claimed], lease))
             return 0
-        begun = await self._run(lambda connection: self._begin(connection, claimed, micros(now), lease))
+        looked: list[float] = []
+
+        def begin(connection: Any) -> set[int]:
+            looked.append(time.monotonic())
+            return self._begin(connection, claimed, micros(now), lease)
+
+        begun = await self._run(begin)
         for row in claimed:
             if row.id in begun:
-                self._flying[asyncio.create_task(self._send(row))] = row
+                self._flying[asyncio.create_task(self._send(row, looked[-1] + _BEGIN_SECONDS))] = row
         return len(claimed)
 
     def _claim(self, connection: Any, free: Mapping[str, int], now: int, lease: str) -> list[Claimed]:
@@ -157,10 +165,12 @@ class Sender:
             machine = machine_now(connection)
             granted = rates.take(connection, account, self._channels[account].per_second, len(ids), machine)
             begun |= deliveries.begin_sending(connection, ids[:granted], lease, machine, at, _SENDING_SECONDS)
-            deliveries.unclaim(connection, ids[granted:], lease)
+            deliveries.unclaim(connection, [number for number in ids if number not in begun], lease)
         return begun
 
-    async def _send(self, row: Claimed) -> Outcome:
+    async def _send(self, row: Claimed, latest: float) -> Outcome:
+        if time.monotonic() > latest:  # we were frozen: what was read before the commit may have changed
+            return Outcome("slow", "late")
         heard_at = None if row.heard_at is None else instant(row.heard_at)
         parcel = Parcel(row.id, row.address, row.message, heard_at, row.heard_kind, row.sent_since)
         try:

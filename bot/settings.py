@@ -132,6 +132,15 @@ class StorageSettings(Table):
             yield "secret", "至少要 32 字节", "must be at least 32 bytes"
 
 
+class ConsoleSettings(Table):
+    """`[console]`: the staff pages; how long a log-in lasts, and whether acts of value take a second person."""
+
+    enabled: bool = True
+    session_hours: int = Field(12, ge=1)
+    idle_minutes: int = Field(60, ge=1)
+    second_person: bool = True
+
+
 class WebSettings(Table):
     """`[channels.web]`: the chat on our own page and its limits against abuse, each per serving process."""
 
@@ -213,12 +222,14 @@ class Settings(Table):
 
     service: ServiceSettings = ServiceSettings()
     storage: StorageSettings = StorageSettings()
+    console: ConsoleSettings = ConsoleSettings()
     channels: ChannelSettings = ChannelSettings()
 
     def tables(self) -> Iterator[tuple[Steps, Table]]:
         """Every table that holds keys, by its path, further accounts included."""
         yield ("service",), self.service
         yield ("storage",), self.storage
+        yield ("console",), self.console
         for channel in type(self.channels).model_fields:
             for account, table in self.accounts(channel):
                 yield ("channels", channel, *(() if account == MAIN else ("accounts", account))), table

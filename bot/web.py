@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from storage import deliveries, schema
+from storage import deliveries, schema, stops
 from storage.store import DatabaseFault
 
 if TYPE_CHECKING:
@@ -73,9 +73,11 @@ def pieces(app: App) -> dict[str, Any]:
         return PlainTextResponse("ok")
 
     async def readyz(request: Request) -> Response:
-        """The database answers and its schema is ours; 503 with reasons otherwise."""
+        """The database answers and its schema is ours; 503 with reasons otherwise. An emergency stop is no failure."""
         reasons = await asyncio.to_thread(_reasons, app)
         said: dict[str, Any] = {"ready": not reasons, "reasons": reasons}
+        if not reasons:
+            said["stopped"] = await asyncio.to_thread(_stopped, app)
         if app.silence and app.silence.held:
             said["held"] = "a restored copy sends nothing until koukou backup release"
         return JSONResponse(said, 503 if reasons else 200)
@@ -105,7 +107,25 @@ def opened(app: App) -> list[BaseRoute]:
     chat = "/chat" if any(channel.name == "web" for channel in app.channels) else ""
     routes = site_routes(app.house, lambda: writer.library.plan, chat)
     routes += invited_routes(app.house, lambda: writer.library.plan)
+    if app.settings.console.enabled:
+        routes += _console(app)
     return routes + [route for channel in app.channels for route in channel.routes()]
+
+
+def _console(app: App) -> list[BaseRoute]:
+    """Everything under /console. The pages and what they need are loaded with the first request for one."""
+    opened: list[Any] = []
+
+    async def console(request: Request) -> Response:
+        if not opened:
+            from bot.console.door import Console
+
+            opened.append(Console(app))
+        response: Response = await opened[0].answer(request)
+        return response
+
+    every = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    return [Route(path, console, methods=every) for path in ("/console", "/console/{path:path}")]
 
 
 def _reasons(app: App) -> list[str]:
@@ -123,7 +143,17 @@ def _reasons(app: App) -> list[str]:
 def _upkeep(app: App) -> dict[str, float]:
     schedule = app.schedule
     assert schedule
-    return {"held": float(schedule.held), "retained": schedule.retained, "retained_at": schedule.retained_at}
+    return {
+        "held": float(schedule.held),
+        "stopped": float(_stopped(app)),
+        "retained": schedule.retained,
+        "retained_at": schedule.retained_at,
+    }
+
+
+def _stopped(app: App) -> bool:
+    with app.store.read() as connection:
+        return stops.standing(connection) is not None
 
 
 def _open(app: App) -> dict[tuple[str, str], int]:

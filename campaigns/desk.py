@@ -23,28 +23,58 @@ class ActRefused(Exception):
         self.zh, self.en = zh, en
 
 
+class NotAllowed(ActRefused):
+    """The right for it is missing, or it is somebody whom another branch looks after."""
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Who acts (`staff:3`, `operator`), by which rights, when (campaign time, aware UTC), and why."""
+    """Who acts (`staff:3`, `operator`), by which rights, when (campaign time, aware UTC), why, and for whose people.
+
+    Somebody with a `branch` reaches only the people whom its placements brought; without one, everybody.
+    """
 
     connection: Any
     actor: str
     rights: frozenset[str]
     now: datetime
     why: str = ""
+    branch: str | None = None
 
     def require(self, right: str) -> None:
         """Raises ActRefused without the right, KeyError for one that nobody listed."""
         zh, en = RIGHTS[right]
         if right not in self.rights:
-            raise ActRefused(
+            raise NotAllowed(
                 f"您没有“{zh}”的权限（{right}），请找管理员开通",
                 f"you may not {en} ({right}); ask an administrator for that right",
             )
 
-    def note(self, kind: str, campaign: str, revision: int, data: Mapping[str, int | str]) -> None:
-        """Record the act; the audit log is a view of these events."""
-        acts.event(self.connection, kind, self.actor, campaign, revision, self.now, data)
+    def note(
+        self,
+        kind: str,
+        campaign: str,
+        revision: int,
+        data: Mapping[str, int | str],
+        subscriber: int | None = None,
+    ) -> None:
+        """Record the act, about a subscriber if given; the audit log is a view of these events."""
+        acts.event(self.connection, kind, self.actor, campaign, revision, self.now, data, subscriber)
+
+
+def sees(desk: Desk, branch: str | None) -> bool:
+    """Whether a subscriber of this branch (None: of no branch) is one of those whom the desk looks after."""
+    return desk.branch is None or desk.branch == branch
+
+
+def may_see(desk: Desk, branch: str | None) -> bool:
+    """True for somebody whom the desk looks after; raises NotAllowed, an ActRefused, for anybody else."""
+    if not sees(desk, branch):
+        raise NotAllowed(
+            "这位用户由别的网点负责，请联系管理员",
+            "another branch looks after this person; ask an administrator",
+        )
+    return True
 
 
 def apply_plan(desk: Desk, bundle: Bundle, expected: int | None) -> revisions.Applied:

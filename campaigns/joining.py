@@ -15,7 +15,7 @@ from campaigns.turn import Turn
 from content.message import Message
 from storage import joining
 from storage.group import CODE_LETTERS
-from storage.tables import micros
+from storage.tables import instant, micros
 from storage.uniting import Pair, Referral, Settled
 
 CLAUSES = ()
@@ -110,7 +110,7 @@ def _join(turn: Turn) -> None:
         return _refuse(turn, "guests", "joining.guests", "menu", "human")
     if any(channel != _BROWSER for channel, _ in older.homes & younger.homes):
         return _refuse(turn, "same_account", "joining.same_account", "connect", "human", "menu")
-    pair.standing = standing(pair, referral.typed_within(turn))
+    pair.standing = standing(pair, referral.typed_within(turn) + turn.stopped_since(instant(older.created_at)))
     settled = turn.unite(pair, _attributes(pair))
     _remember(turn, pair)
     if not (older.speaker.guest and younger.speaker.guest):

@@ -94,8 +94,11 @@ def touched(turn: Turn) -> None:
     if owner:
         about["referrer"] = owner.id
     elif scene.startswith("p_"):
-        spots = {spot.id for spot in turn.plan.offline.spots} if turn.plan.offline else set()
-        about["placement"] = scene[2:] if scene[2:] in spots else "unknown"
+        spots = turn.plan.offline.spots if turn.plan.offline else ()
+        spot = next((spot for spot in spots if spot.id == scene[2:]), None)
+        about["placement"] = spot.id if spot else "unknown"
+        if spot and spot.branch and turn.is_new:
+            turn.belong_to(spot.branch)
     else:
         about["code"] = "unknown"  # whatever a stranger puts into a link is not kept for ever
     turn.note("touched", **about)
@@ -168,7 +171,8 @@ def typed_within(turn: Turn) -> timedelta:
 
 def _recent(turn: Turn) -> bool:
     """Whether the person came so shortly ago that a code may still be typed."""
-    return turn.now - turn.since <= typed_within(turn)
+    known = turn.now - turn.since
+    return known <= typed_within(turn) or known <= typed_within(turn) + turn.stopped_since(turn.since)
 
 
 def _judge(turn: Turn, *, newcomer: bool) -> str:

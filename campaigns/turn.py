@@ -98,6 +98,10 @@ class Turn:
         """The local date in the campaign's zone, as 2026-11-22."""
         return self.now.astimezone(self.plan.zone).date().isoformat()
 
+    def stopped_since(self, moment: datetime) -> timedelta:
+        """For how long an emergency stop kept us from sending since then: deadlines lengthen by it."""
+        return self._group.stopped_since(moment, self.now)
+
     def local_date(self, moment: datetime) -> str:
         """The local date of an instant in the campaign's zone."""
         return moment.astimezone(self.plan.zone).date().isoformat()
@@ -231,6 +235,10 @@ class Turn:
         Details of a person belong here alone, never into `remember` or `note`.
         """
         self._draft.profile[name] = value
+
+    def belong_to(self, branch: str) -> None:
+        """Whose staff look after this person from now on."""
+        self._draft.branch = branch
 
     # ---- the person's choices
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from storage import bulk, ids, loading, tables
 from storage.draft import dumps
-from storage.ledger import Book, Posting, has_floor, owner
+from storage.ledger import Book, Posting, budget, has_floor, owner
 from storage.store import transaction_number
 from storage.tables import micros
 
@@ -116,6 +116,18 @@ def budget_given(connection: Connection, campaign: str) -> dict[str, int]:
         line = account.removeprefix(prefix)
         given[line] = given.get(line, 0) + int(fen)
     return given
+
+
+def budget_state(connection: Connection, campaign: str) -> dict[str, tuple[int, int, int]]:
+    """Each budget line's fen: what it was given, what has left it (spent, or set aside for points), what is held."""
+    given = budget_given(connection, campaign)
+    accounts = {budget(campaign, line): line for line in given}
+    sql = "SELECT account, amount, held FROM balance WHERE account IN {set}"
+    left = {accounts[row.account]: row for row in bulk.select(connection, sql, sorted(accounts))}
+    return {
+        line: (fen, fen - int(left[line].amount), int(left[line].held)) if line in left else (fen, 0, 0)
+        for line, fen in given.items()
+    }
 
 
 def reverse(connection: Connection, key: str, campaign: str, revision: int, reason: str, now: datetime) -> bool:

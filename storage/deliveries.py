@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from storage import bulk, tables
+from storage.stops import GOING
 
 MAX_TRIES: Final = 5
 RESENT: Final = "resent"  # the reason of a row that may have been sent before: it is repeated once, and not again
@@ -87,8 +88,9 @@ def claim(
 ) -> list[Claimed]:
     """Take up to `limit` due rows of a channel account, replies before pushes, oldest first.
 
-    Of each person only the oldest open row of the lane is taken, so the next waits until it ended; a push also waits
-    for that person's replies. `lease` names this claim and no other, for it is what later steps are conditional on.
+    Nothing while an emergency stop stands. Of each person only the oldest open row of the lane is taken, so the next
+    waits until it ended; a push also waits for that person's replies. `lease` names this claim and no other, for it is
+    what later steps are conditional on.
     """
     locking = "" if connection.dialect.name == "sqlite" else " FOR UPDATE SKIP LOCKED"
     # Picked in the order of the index of open rows and joined afterwards, or a push to many would be sorted each time;
@@ -96,7 +98,7 @@ def claim(
     rows = connection.execute(
         text(
             "WITH picked AS MATERIALIZED (SELECT d.* FROM delivery d "
-            f"WHERE d.account = :account AND d.state = 'queued' AND d.due_at <= :now "
+            f"WHERE {GOING} AND d.account = :account AND d.state = 'queued' AND d.due_at <= :now "
             "AND (d.lease_until IS NULL OR d.lease_until <= :machine_now) "
             "AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.subscriber = d.subscriber AND e.identity = d.identity "
             f"AND e.{_NOT_ENDED} AND e.id <> d.id AND (e.state IN ('claimed', 'sending') OR e.lane < d.lane "
@@ -131,13 +133,14 @@ def begin_sending(
     """The last look before the requests start; commit, then send exactly the ids returned.
 
     Who left, was erased or takes no more pushes is refused here. Rows whose lease ran out or passed to another hand
-    are left alone.
+    are left alone; while an emergency stop stands no row is begun.
     """
     _refuse_unlawful(connection, ids, lease, at)
     begun = bulk.select(
         connection,
         "WITH chosen(id) AS {set} UPDATE delivery SET state = 'sending', lease_until = ? "
-        "WHERE id IN (SELECT id FROM chosen) AND lease = ? AND state = 'claimed' AND lease_until > ? RETURNING id",
+        "WHERE id IN (SELECT id FROM chosen) AND lease = ? AND state = 'claimed' AND lease_until > ? "
+        f"AND {GOING} RETURNING id",
         ids,
         machine_now + int(lease_seconds * _SECOND),
         lease,

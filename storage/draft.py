@@ -56,6 +56,7 @@ class Draft:
     handovers: list[str] = field(default_factory=list)
     brought_by: Any = None  # the referrals.Owner whose guest the person becomes
     profile: dict[str, Any] = field(default_factory=dict)  # what the person tells of themselves; None: taken away
+    branch: str = ""  # whose staff look after the person from now on
     forget: bool = False
     joining: Any = None  # a code given out (joining.Offer), or the two who become one (uniting.Pair)
     keep_days: int = 0  # how long what stays under the hash is kept, after leaving or being forgotten

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from storage import bulk, ids, joining, loading, people, referrals, tables, uniting
+from storage import bulk, ids, joining, loading, people, referrals, stops, tables, uniting
 from storage.draft import INNER, Draft, Speaker, dumps
 from storage.incoming import Answer, Incoming
 from storage.ledger import Balance, Book, Posting, owner
@@ -222,9 +222,13 @@ class Group:
         self.new_id = iter(range(first, first + count)).__next__
         return pair
 
+    def stopped_since(self, moment: datetime, now: datetime) -> timedelta:
+        """For how long sending stood still between the two."""
+        return timedelta(microseconds=stops.stopped(self._connection, micros(moment), micros(now)))
+
     def offer(self, draft: Draft, code: str, until: datetime) -> None:
         """Let this code lead to the draft's person until then, in place of any other."""
-        draft.joining = joining.Offer(joining.code_digest(self._vault, code), micros(until))
+        draft.joining = joining.Offer(joining.code_digest(self._vault, code), micros(until), draft.at)
 
     def accept(self, draft: Draft, messages: Sequence[dict[str, Any]]) -> Answer:
         """Keep what the draft did, with its answer."""
@@ -285,10 +289,12 @@ class Group:
                 setattr(same, name, value)
         if draft.changes:
             self._changed[speaker.id] = speaker
+        if draft.branch:
+            self._add("branch", (draft.branch, speaker.id))
         if draft.profile:
             self._profiles.setdefault(speaker.id, {}).update(draft.profile)
         for key, person, kind, due_at, data in draft.timers:
-            self._add("timer", (self.new_id(), key, person, kind, due_at, dumps(data), False))
+            self._add("timer", (self.new_id(), key, person, kind, due_at, dumps(data), False, draft.at))
         for given, wording in draft.consents:
             self._add("consent", (self.new_id(), speaker.id, given, wording, at))
         for reason in draft.handovers:
@@ -319,6 +325,7 @@ class Group:
         ]
         columns = ("language", "status", "referrer", "consent", "guest")
         bulk.update(self._connection, _TABLES["subscriber"], "id", columns, changed)
+        bulk.update(self._connection, _TABLES["subscriber"], "id", ("branch",), sorted(self._rows.get("branch", ())))
         touched = [
             (draft.incoming.sender, True, draft.at, _window_kind(draft.incoming), 0, None, identity)
             for identity, draft in sorted(self._touched.items())
@@ -376,7 +383,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
         "text": "id subscriber identity at kind heard said",
         "delivery": "id subscriber identity account text part kind lane state due_at lease_until lease tries reason",
         "event": "id tx kind subscriber actor campaign revision text at data",
-        "timer": "id key subscriber kind due_at data fired",
+        "timer": "id key subscriber kind due_at data fired made_at",
         "consent": "id subscriber given wording at",
         "referral": "referee referrer campaign state at changed_at",
         "handover": "id subscriber identity reason state at",

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from storage import acts, bulk, ids, loading, tables
 from storage.ledger import Book, Posting
+from storage.stops import lengthened
 from storage.tables import instant, micros
 
 
@@ -99,9 +100,12 @@ def void(connection: Connection, key: str, now: datetime, state: str = "voided")
 
 
 def expire(connection: Connection, now: datetime, limit: int = 200) -> int:
-    """Free the holds whose time is over; returns how many."""
+    """Free the holds whose time is over, emergency stops added; returns how many."""
     due = connection.execute(
-        text("SELECT key FROM hold WHERE state = 'open' AND expires_at <= :now ORDER BY expires_at, id LIMIT :n"),
+        text(
+            "SELECT key FROM hold WHERE state = 'open' AND expires_at <= :now "
+            f"AND {lengthened('expires_at', 'at')} <= :now ORDER BY expires_at, id LIMIT :n"
+        ),
         {"now": micros(now), "n": limit},
     ).scalars()
     return sum(void(connection, key, now, "expired") for key in due.all())

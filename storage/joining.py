@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from storage import bulk, loading, people, tables
+from storage import bulk, loading, people, stops, tables
 from storage.draft import Draft, Speaker
 from storage.incoming import Incoming
 from storage.tables import micros
@@ -52,10 +52,11 @@ def code_digest(vault: Vault, code: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A code given to a person: it leads to them until `until` (campaign time, microseconds)."""
+    """A code given to a person: it leads to them from `made_at` until `until` (campaign time, microseconds)."""
 
     digest: str
     until: int
+    made_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +89,20 @@ def meet(connection: Connection, vault: Vault, incoming: Incoming) -> Meeting | 
         return Meeting("joined" if offered.used else "own")
     if offered.used:
         return Meeting("used")
-    if offered.until <= micros(incoming.at) or offered.parked_until is not None:
+    if offered.parked_until is not None or _over(connection, offered, micros(incoming.at)):
         return Meeting("expired")
     other = loading.by_digest(connection, [offered.asked]).get(offered.asked)
     return Meeting("live", other) if other and other.id == offered.subscriber else Meeting("expired")
 
 
+def _over(connection: Connection, offered: Any, now: int) -> bool:
+    """Whether the code's time is over, emergency stops added."""
+    return offered.until <= now and offered.until + stops.stopped(connection, offered.made_at, now) <= now
+
+
 def _offered(connection: Connection, digest: str) -> Any:
     sql = (
-        "SELECT c.subscriber, c.until, c.used, i.digest AS asked, i.parked_until FROM join_code c "
+        "SELECT c.subscriber, c.until, c.used, c.made_at, i.digest AS asked, i.parked_until FROM join_code c "
         "JOIN identity i ON i.id = c.identity WHERE c.digest IN {set}"
     )
     return next(iter(bulk.select(connection, sql, [digest])), None)
@@ -137,8 +143,11 @@ def write(connection: Connection, vault: Vault, drafts: Sequence[Draft]) -> None
     bulk.insert(
         connection,
         _TABLES["join_code"],
-        ("digest", "subscriber", "identity", "until", "used"),
-        sorted((offer.digest, person, identity, offer.until, False) for person, (offer, identity) in offers.items()),
+        ("digest", "subscriber", "identity", "until", "used", "made_at"),
+        sorted(
+            (offer.digest, person, identity, offer.until, False, offer.made_at)
+            for person, (offer, identity) in offers.items()
+        ),
     )
     for draft in drafts:
         if isinstance(draft.joining, Pair):
@@ -148,7 +157,10 @@ def write(connection: Connection, vault: Vault, drafts: Sequence[Draft]) -> None
 def sweep(connection: Connection, now: datetime, batch: int) -> int:
     """Forget codes that are over for a day; returns how many."""
     return connection.execute(
-        text("DELETE FROM join_code WHERE digest IN (SELECT digest FROM join_code WHERE until < :past LIMIT :n)"),
+        text(
+            "DELETE FROM join_code WHERE digest IN (SELECT digest FROM join_code WHERE until < :past "
+            f"AND {stops.lengthened('until', 'made_at', ':past')} < :past LIMIT :n)"
+        ),
         {"past": micros(now - KEPT_AFTER), "n": batch},
     ).rowcount
 

@@ -120,6 +120,17 @@ def history(connection: Connection, subscriber: int, limit: int) -> list[dict[st
 
     Those of people joined to them are theirs; what only moved between their own accounts is left out.
     """
+    names = ("at", "unit", "amount", "reason", "key")
+    return [{name: row[name] for name in names} for row in movements(connection, subscriber, limit)]
+
+
+def movements(
+    connection: Connection, subscriber: int, limit: int, before: tuple[int, int] | None = None
+) -> list[dict[str, Any]]:
+    """The same with the rule behind each: its `campaign` and `revision`, and the `event` that caused it.
+
+    `before` is the `cursor` of the last row seen.
+    """
     accounts = (
         connection.execute(
             text("SELECT account FROM balance WHERE owner = :s OR owner IN " + _JOINED), {"s": subscriber}
@@ -129,19 +140,27 @@ def history(connection: Connection, subscriber: int, limit: int) -> list[dict[st
     )
     if not accounts:
         return []
+    at, number = before or (2**62, 0)
     names = {f"a{n}": account for n, account in enumerate(accounts)}
     listed = ", ".join(f":{name}" for name in names)
     rows = connection.execute(
         text(
-            "SELECT * FROM (SELECT id, at, unit, -amount AS amount, reason, key FROM posting "
+            "SELECT moved.*, e.kind AS event FROM (SELECT id, at, unit, -amount AS amount, reason, key, campaign, "
+            "revision, event AS cause FROM posting "
             f"WHERE source IN ({listed}) AND destination NOT IN ({listed}) UNION ALL "
-            "SELECT id, at, unit, amount, reason, key FROM posting "
-            f"WHERE destination IN ({listed}) AND source NOT IN ({listed})) AS moved ORDER BY at DESC, id DESC LIMIT :n"
+            "SELECT id, at, unit, amount, reason, key, campaign, revision, event FROM posting "
+            f"WHERE destination IN ({listed}) AND source NOT IN ({listed})) AS moved "
+            "LEFT JOIN event e ON e.id = moved.cause WHERE (moved.at, moved.id) < (:at, :id) "
+            "ORDER BY moved.at DESC, moved.id DESC LIMIT :n"
         ),
-        {**names, "n": limit},
+        {**names, "n": limit, "at": at, "id": number},
     )
     return [
-        {"at": instant(r.at), "unit": r.unit, "amount": int(r.amount), "reason": r.reason, "key": r.key} for r in rows
+        {
+            **{"at": instant(r.at), "unit": r.unit, "amount": int(r.amount), "reason": r.reason, "key": r.key},
+            **{"campaign": r.campaign, "revision": r.revision, "event": r.event, "cursor": (r.at, r.id)},
+        }
+        for r in rows
     ]
 
 

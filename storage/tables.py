@@ -58,6 +58,8 @@ _UNEMPTIED = text("heard IS NOT NULL OR said IS NOT NULL")
 _PARKED = text("parked_until IS NOT NULL")
 _JOINED = text("alias_of IS NOT NULL")
 _OPEN = text("state = 'open'")
+ACTED = "actor NOT IN ('subscriber', 'system')"
+_ACTED = text(ACTED)
 
 
 def _id(**more: Any) -> Any:
@@ -148,6 +150,7 @@ class Subscriber(SQLModel, table=True):
     referrer: int | None = _big(default=None)  # as when it was counted: may have become an alias since
     consent: bool = Field()  # campaign messages; its history is in `consent`
     guest: bool = Field()  # known by the web chat alone: what is earned is held, nothing can be drawn or redeemed
+    branch: str | None = _text(default=None)  # of the placement that brought them: whose staff look after them
 
 
 class Identity(SQLModel, table=True):
@@ -181,6 +184,7 @@ class JoinCode(SQLModel, table=True):
     identity: int = _big()  # the conversation in which it was asked for
     until: datetime = _at()
     used: bool = Field()
+    made_at: datetime | None = _at(default=None)  # a stop since then lengthens it
 
 
 class PersonKey(SQLModel, table=True):
@@ -351,6 +355,8 @@ class Event(SQLModel, table=True):
     __table_args__ = (
         Index("ix_event_order", "tx", "id"),
         Index("ix_event_subscriber", "subscriber", "id"),
+        # What staff did, for the audit log: few among what subscribers cause.
+        Index("ix_event_acted", "at", "id", sqlite_where=_ACTED, postgresql_where=_ACTED),
     )
     id: int = _id()
     tx: int = _big()
@@ -394,6 +400,7 @@ class Timer(SQLModel, table=True):
     data: str = _text()
     fired: bool = Field()
     lease_until: datetime | None = _at(default=None)
+    made_at: datetime | None = _at(default=None)  # a stop since then lengthens it
 
 
 class Memory(SQLModel, table=True):
@@ -469,3 +476,5 @@ class RevisionFile(SQLModel, table=True):
 
 
 metadata = SQLModel.metadata
+
+from storage import tables_staff, tables_stops  # noqa: E402, F401  (the rest of the tables, made from the pieces above)

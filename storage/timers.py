@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from storage.stops import GOING, lengthened
 from storage.store import machine_now
 from storage.tables import micros
 
@@ -27,13 +28,17 @@ class Due:
 
 
 def due(connection: Connection, now: datetime, limit: int) -> list[Due]:
-    """Take a lease on timers that are due at `now` (campaign time), oldest first."""
+    """Take a lease on timers that are due at `now` (campaign time), oldest first.
+
+    None while an emergency stop stands, and each later by as long as sending stood still since it was set.
+    """
     machine = machine_now(connection)
     skip = "" if connection.dialect.name == "sqlite" else " FOR UPDATE SKIP LOCKED"
     rows = connection.execute(
         text(
             "UPDATE timer SET lease_until = :until WHERE id IN (SELECT id FROM timer WHERE NOT fired "
-            "AND due_at <= :now AND (lease_until IS NULL OR lease_until < :machine) "
+            f"AND due_at <= :now AND {GOING} AND {lengthened('due_at', 'made_at')} <= :now "
+            "AND (lease_until IS NULL OR lease_until < :machine) "
             f"ORDER BY due_at, id LIMIT :n{skip}) "
             "RETURNING due_at, id, key, subscriber, kind, data"
         ),

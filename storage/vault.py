@@ -53,6 +53,7 @@ class Vault:
         self._seal = _Hmac(_derive(secret, b"seal"))
         self._wrap = AESGCM(_derive(secret, b"wrap"))
         self._backup = _Hmac(_derive(secret, b"backup"))
+        self._hide = AESGCM(_derive(secret, b"hide"))
 
     def digest(self, channel: str, account: str, address: str) -> str:
         """The keyed hash (32 hex digits) by which an identity is found."""
@@ -74,6 +75,14 @@ class Vault:
     def unwrap(self, wrapped: bytes) -> bytes:
         """The person's key. Raises cryptography.exceptions.InvalidTag when the secret is another one."""
         return _decrypt(self._wrap, wrapped)
+
+    def hide(self, plain: bytes) -> bytes:
+        """A small secret of our own, such as the key of a second factor, encrypted."""
+        return _encrypt(self._hide, plain)
+
+    def reveal(self, hidden: bytes) -> bytes:
+        """What was hidden. Raises cryptography.exceptions.InvalidTag when the secret is another one."""
+        return _decrypt(self._hide, hidden)
 
     def seal(self, person_key: bytes, data: dict[str, Any]) -> bytes:
         """A person's fields, encrypted under their key."""

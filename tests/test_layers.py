@@ -25,6 +25,7 @@ MAY_IMPORT = {
 HOMES = {
     **dict.fromkeys(("telegram", "wechatpy", "starlette", "uvicorn", "fastapi", "apscheduler", "asyncio"), "bot"),
     **dict.fromkeys(("httpx", "requests", "aiohttp", "typer", "structlog", "prometheus_client", "jinja2"), "bot"),
+    **dict.fromkeys(("argon2", "pyotp", "python_multipart"), "bot"),
     **dict.fromkeys(("sqlmodel", "sqlalchemy", "alembic", "psycopg", "pysqlite3", "sqlite3", "orjson"), "storage"),
     **dict.fromkeys(("qrcode", "PIL", "zxingcpp", "manimgx_fonts_cjk", "tree_sitter", "tree_sitter_toml"), "content"),
 }

@@ -162,7 +162,10 @@ class Media(Table):
 
 
 class Spot(Table):
-    """One promotion spot: a shop, a staffed booth or a property manager's notice; it gets its own code."""
+    """One promotion spot: a shop, a staffed booth or a property manager's notice; it gets its own code.
+
+    With a `branch` the newcomers it brings belong to that branch: its staff, and those of no branch, look after them.
+    """
 
     id: Id = term("代号", "id")
     kind: Literal["shop", "booth", "property"] = term("类型", "kind")
@@ -170,6 +173,7 @@ class Spot(Table):
     poster: File = term("海报", "poster")
     line: Id = term("预算科目", "budget line")
     cost: Fen = amount("费用", "cost")
+    branch: Id | None = instead("网点", "branch")
 
 
 class Offline(Table):
