@@ -104,14 +104,17 @@ async def _wechat(look: Look, account: str, table: WeChatAccount, path: Any) -> 
         except Fault as refused:
             return [_token_fault(look, account, refused.code, str(refused), path)]
         answers = await _probed(api)
-        rows = [(name, able, *why) for name, able, why in [await _row(name, abilities, answers) for name in _NAMES]]
+        rows = []
+        for name, (called, called_en) in _NAMES.items():
+            able, (why, why_en) = await _row(name, abilities, answers)
+            rows.append((name, able, f"{called}：{why}", f"{called_en}: {why_en}"))
     finally:
         await api.close()
-    able = sum(row[1] for row in rows) + 1
-    always = ("passive_reply", True, "当场回复，5 秒之内", "the direct reply, within 5 seconds")
+    count = sum(row[1] for row in rows) + 1
+    always = ("passive_reply", True, "当场回复：5 秒之内", "direct reply: within 5 seconds")
     zh, en = (
-        f"公众号 {account} 的密钥有效，能做 {able} / {len(rows) + 1} 件事",
-        (f"the credentials of {account} work; it may do {able} of {len(rows) + 1} things"),
+        f"公众号 {account} 的密钥有效，能做 {count} / {len(rows) + 1} 件事",
+        (f"the credentials of {account} work; it may do {count} of {len(rows) + 1} things"),
     )
     found = [ok(zh, en, table=(always, *rows))]
     lacking = [name for name, could, _, _ in rows if not could and name in TABLE[table.kind, table.verified]]
@@ -145,7 +148,15 @@ def _token_fault(look: Look, account: str, code: int, said: str, path: Any) -> F
     )
 
 
-_NAMES = ("customer_service", "mass", "templates", "scene_codes", "menu", "media", "followers")
+_NAMES = {
+    "customer_service": ("客服消息", "customer-service messages"),
+    "mass": ("群发", "mass sends"),
+    "templates": ("模板消息", "template messages"),
+    "scene_codes": ("场景二维码", "QR codes with a scene"),
+    "menu": ("自定义菜单", "menu"),
+    "media": ("图片", "pictures"),
+    "followers": ("关注者列表和用户信息", "list of followers and what is known of them"),
+}
 # Calls that change nothing for anybody: a capability, the method, the path, and what goes along.
 _PROBES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "menu": ("GET", "menu/get", {}),
@@ -181,22 +192,21 @@ async def _probed(api: Any) -> dict[str, int]:
     return answers
 
 
-async def _row(name: str, abilities: Any, answers: dict[str, int]) -> tuple[str, bool, tuple[str, str]]:
-    """A capability: whether the account has it, and by whose word."""
+async def _row(name: str, abilities: Any, answers: dict[str, int]) -> tuple[bool, tuple[str, str]]:
+    """Of a capability: whether the account has it, and by whose word."""
     answer = answers.get(name)
     if answer == NO_PERMISSION or not await abilities.has(name):
         zh, en = FALLBACKS[name]
         if answer in (0, NO_MENU):  # better than the table said
-            return (
-                name,
-                True,
-                ("平台说可以，设置里的 kind 或 verified 偏低", "the platform allows it; kind or verified says less"),
+            return True, (
+                "平台现在说可以，比设置或之前的一次拒绝说的多",
+                "the platform allows it now, more than kind says",
             )
         said = ("平台拒绝（48001）：", "refused by the platform (48001): ") if answer == NO_PERMISSION else ("", "")
-        return name, False, (said[0] + zh, said[1] + en)
+        return False, (said[0] + zh, said[1] + en)
     if answer in (0, NO_MENU):
-        return name, True, ("平台已确认", "confirmed by the platform")
-    return name, True, ("按账号类型", "by the kind of account")
+        return True, ("平台已确认", "confirmed by the platform")
+    return True, ("按账号类型", "by the kind of account")
 
 
 def telegram(look: Look) -> Iterator[Finding]:
