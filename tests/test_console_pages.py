@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bot.console import Rule, rules
 from campaigns import rights
 from storage import people, revisions
 from tests.console_house import Client, ConsoleHouse, serve_console
@@ -195,3 +196,22 @@ def test_every_page_speaks_english_as_well(house: ConsoleHouse, filled: Filled) 
         left = re.findall(r"[\u4e00-\u9fff]+", bare)
         # What the plan and people themselves wrote stays as it was written.
         assert path.startswith(("plan", "stop")) or left == [], (path, left)
+
+
+@pytest.mark.parametrize(
+    "rule", [rule for rule in rules() if rule.path.startswith("/console/people/{number:int}")], ids=lambda r: r.path
+)
+def test_every_route_of_a_person_refuses_the_people_of_another_branch(
+    rule: Rule, house: ConsoleHouse, filled: Filled
+) -> None:
+    """Whatever is registered below a person's address, by whichever page, asks whose person it is."""
+    for role in rights.ROLES:
+        if rule.right not in rights.of([role]) or role == "administrator":
+            continue
+        client = house.client(house.member(role, branch="north"))
+        for number, expected in ((filled.one, (403, 404)), (999_999, (404,))):
+            path = rule.path.replace("{number:int}", str(number))
+            data = {"purpose": "asked", "why": "because"}
+            answer = client.submit(path, data) if rule.method == "POST" else client.get(path)
+            assert answer.status_code in expected, (role, number, answer.status_code)
+            assert [canary for canary in filled.canaries if canary in answer.text] == []
