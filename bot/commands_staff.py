@@ -34,7 +34,7 @@ def add(
     name: Name,
     role: Roles = None,
     branch: Branch = "",
-    lang: Annotated[str, typer.Option("--language", help="zh | en")] = "zh",
+    lang: Annotated[str, typer.Option("--language", help="界面语言 | the language they read")] = "zh",
 ) -> None:
     """添加员工，给出一次性密码 | add a member and print a one-time password."""
     password, hashed, until = _one_time()

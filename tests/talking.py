@@ -29,8 +29,8 @@ NOON = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)  # noon in Shanghai, inside the 
 class Talk:
     """One node. `now` is set by the test; keys are made up unless given."""
 
-    def __init__(self, store: Store, holder: str = "test") -> None:
-        self.store, self.vault, self.now = store, Vault(SECRET), NOON
+    def __init__(self, store: Store, holder: str = "test", vault: Vault | None = None) -> None:
+        self.store, self.vault, self.now = store, vault or Vault(SECRET), NOON
         self._keys = itertools.count(1)
         with store.begin() as connection:
             self.slot = nodes.take_slot(connection, holder, 30)
@@ -86,10 +86,10 @@ def prepared(url: str) -> Store:
 
 
 @asynccontextmanager
-async def talking(url: str):
+async def talking(url: str, vault: Vault | None = None):
     """A house that is closed at the end."""
     store = prepared(url)
-    talk = Talk(store)
+    talk = Talk(store, vault=vault)
     try:
         yield talk
     finally:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -181,15 +182,16 @@ async def lives_on(url: str, vault: Vault, head: str) -> None:
     """Somebody checks in; what that writes is ordered and numbered above what was restored, and sealed after it."""
     before = rows_of(url, "SELECT MAX(tx), MAX(id) FROM event")[0]
     store = Store(url)
-    talk = Talk(store)
-    talk.vault = talk.writer._vault = vault
+    talk = Talk(store, vault=vault)
     await talk.hear("签到", who="oAfter0000000000000000000001")
     above = f"SELECT MIN(tx), MIN(id) FROM event WHERE id > {before[1]}"
     assert all(new > old for new, old in zip(rows_of(url, above)[0], before, strict=True))
-    while seal(store, vault):
-        pass
-    with store.read() as connection:
-        report = ledger_check.check(connection, vault, head)
+    report, until = None, time.monotonic() + 20
+    # On PostgreSQL whatever else the server runs keeps the newest rows from being ordered yet.
+    while report is None or (report.sealed < report.events + report.postings and time.monotonic() < until):
+        seal(store, vault)
+        with store.read() as connection:
+            report = ledger_check.check(connection, vault, head)
     assert report.problems == []
     assert report.sealed == report.events + report.postings > int(head.split(":")[0])
     await talk.writer.close()
@@ -273,7 +275,7 @@ TAMPERED: dict[str, tuple[Callable[[dict[str, bytes]], None], str]] = {
         "table posting is not what was written",
     ),
     "a table less": (lambda parts: parts.pop("tables/event.txt") and None, "tables are not those of its manifest"),
-    "a file more": (lambda parts: parts.update({"tables/staff.txt": b""}), "tables are not those of its manifest"),
+    "a file more": (lambda parts: parts.update({"tables/stranger.txt": b""}), "tables are not those of its manifest"),
     "another head": (
         lambda parts: parts.update({"manifest.json": parts["manifest.json"].replace(b'"head": "', b'"head": "1')}),
         "manifest was changed",

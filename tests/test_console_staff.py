@@ -200,11 +200,11 @@ def test_the_log_is_paged_without_a_gap(house: ConsoleHouse) -> None:
     assert [number for number in seen if number <= 120][:120] == list(range(120, 0, -1))
 
 
-def test_two_nodes_see_a_revocation_at_once(tmp_path: Path, postgres_url: str, request: pytest.FixtureRequest) -> None:
-    from tests.test_migrations import fresh
-
-    url = fresh(request, postgres_url)
-    with serve_console(tmp_path, url) as one, serve_console(tmp_path, url) as two:
+def test_two_nodes_see_a_revocation_at_once(tmp_path: Path, empty_postgres_url: str) -> None:
+    with (
+        serve_console(tmp_path, empty_postgres_url) as one,
+        serve_console(tmp_path, empty_postgres_url) as two,
+    ):
         boss, member = one.member("administrator"), one.member("service")
         here, there = one.client(boss), two.client(member)
         assert there.get("/console").status_code == 200

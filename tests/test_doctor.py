@@ -207,7 +207,7 @@ def test_another_schema_is_named(saw_database: Look) -> None:
         ("9999", "newer than this version", "fault"),
     ):
         with store.begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": version})
+            connection.execute(text("UPDATE installation SET revision = :v, oldest = :v"), {"v": version})
         assert only(database.database(saw_database), said).severity == severity
     store.close()
 
