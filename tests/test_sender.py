@@ -317,16 +317,17 @@ def test_a_database_that_is_away_loses_nothing(store: Store) -> None:
         log: list[tuple[float, Parcel]] = []
         channel = Recorder(log)
         mail, run = sender(store, channel)
-        broken = iter([False, False, True, True, False, True])
+        broken, faults = iter([False, False, True, True, False, True]), []
 
         async def away(jobs: int) -> None:
             if next(broken, False):
+                faults.append(jobs)
                 raise ConnectionError("away")
 
         run.after = away
         async with looping(mail):
-            await until(lambda: counted(store) == {"sent": 3})
-            assert list(broken).count(True) < 3  # it was away; what is left must not meet the stop
+            await until(lambda: counted(store) == {"sent": 3} and faults)
+            list(broken)  # what is left of it must not meet the stop
         assert sorted(channel.said()) == [10, 11, 12]
 
     asyncio.run(story())
