@@ -50,7 +50,7 @@ def shown(talk: Talk, who: int) -> dict[str, Any]:
 
 
 def counted(talk: Talk, who: int) -> dict[str, Any]:
-    """All that counts: what a test must leave as it was. The conversation (the newest list shown) goes on."""
+    """All that counts: what a test must leave as it was. The conversation goes on: lists shown, a person asked for."""
     real = "substr(account, 1, 5) <> 'test/'"
     queries = {
         "postings": "SELECT key, source, destination, amount FROM posting WHERE campaign NOT LIKE '%/test' ORDER BY id",
@@ -58,7 +58,7 @@ def counted(talk: Talk, who: int) -> dict[str, Any]:
         "person": "SELECT language, status, code, referrer, guest, branch, blocked_at, tester_since FROM subscriber "
         f"WHERE id = {who}",
         "memory": f"SELECT name, data FROM memory WHERE subscriber = {who} "
-        "AND name NOT IN ('shown', 'form', 'misses') ORDER BY name",
+        "AND name NOT IN ('shown', 'form', 'misses', 'handover') ORDER BY name",
         "referrals": "SELECT * FROM referral ORDER BY referee",
         "events": f"SELECT kind, COUNT(*) FROM event WHERE campaign = '{CAMPAIGN}' GROUP BY kind ORDER BY kind",
         "due": "SELECT key FROM timer WHERE NOT fired ORDER BY key",
