@@ -68,7 +68,7 @@ def _platform(turn: Turn, said: str) -> bool:
                 turn.note("followed", channel=turn.heard.channel)
             if turn.heard.data.get("scene"):
                 referral.touched(turn)
-            if not _held(turn):
+            if not _held(turn) and turn.heard.data.get("by") != "reconcile":  # found out later: a riddle by then
                 blocking.tell(turn)
         else:
             menu.welcome(turn)

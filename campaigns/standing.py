@@ -54,6 +54,8 @@ def test(desk: Desk, number: int) -> bool:
 
 def untest(desk: Desk, number: int) -> bool:
     """Take a person's test back: they are as they were before it; False when they do not test. Needs `people.test`."""
+    desk.require("people.test")
+    referrals.lock_tests(desk.connection, number)
     one = _reach(desk, "people.test", number)
     if not one.tester_since:
         return False
