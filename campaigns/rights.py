@@ -13,6 +13,7 @@ RIGHTS: dict[str, tuple[str, str]] = {
     "people.reveal": ("写明原因后查看个人信息", "see personal fields after giving a reason"),
     "people.block": ("停用或恢复用户", "block and unblock subscribers"),
     "people.test": ("指定测试用户", "name testers"),
+    "acts.read": ("查看提出的变动和结果", "see proposed changes and what became of them"),
     "acts.propose": ("提出补偿、更正和期初余额", "propose goodwill, corrections and opening balances"),
     "acts.approve": ("复核别人提出的变动", "approve what somebody else proposed"),
     "referrals.reject": ("否决推荐", "reject a referral"),
@@ -27,12 +28,14 @@ RIGHTS: dict[str, tuple[str, str]] = {
 # The four groups of the plan's [groups] clause, and who looks after the console itself.
 ROLES: dict[str, frozenset[str]] = {
     "planning": frozenset(
-        {"people.read", "plan.read", "plan.apply", "acts.approve", "people.test", "system.read", "audit.read"}
-        | {"service.stop"}
+        {"people.read", "plan.read", "plan.apply", "acts.read", "acts.approve", "people.test", "system.read"}
+        | {"audit.read", "service.stop"}
     ),
     "publicity": frozenset({"people.read", "plan.read", "system.read", "people.test", "service.stop"}),
-    "handling": frozenset({"people.read", "people.reveal", "plan.read", "acts.propose", "referrals.reject"}),
-    "service": frozenset({"people.read", "people.reveal", "plan.read", "people.block", "acts.propose"}),
+    "handling": frozenset(
+        {"people.read", "people.reveal", "plan.read", "acts.read", "acts.propose", "referrals.reject"}
+    ),
+    "service": frozenset({"people.read", "people.reveal", "plan.read", "people.block", "acts.read", "acts.propose"}),
     "administrator": frozenset(RIGHTS),
 }
 
