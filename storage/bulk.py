@@ -25,6 +25,11 @@ def insert(connection: Connection, table: Table, columns: tuple[str, ...], rows:
     _run(connection, _insert_sql(table, columns, connection.dialect.name), rows)
 
 
+def insert_missing(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
+    """Insert those rows whose key does not exist; waits for whoever is just inserting the same."""
+    _run(connection, f"{_insert_sql(table, columns, connection.dialect.name)} ON CONFLICT DO NOTHING", rows)
+
+
 def upsert(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
     """Insert rows; where the primary key exists, replace the other columns."""
     _run(connection, _upsert_sql(table, columns, connection.dialect.name), rows)
