@@ -25,6 +25,7 @@ __all__ = [
     "KINDS",
     "LINES_MAX",
     "Asked",
+    "AskedBefore",
     "Cost",
     "Fault",
     "Line",
@@ -34,6 +35,7 @@ __all__ = [
     "approve",
     "cost",
     "decline",
+    "faults",
     "find",
     "lines",
     "listed",
@@ -52,6 +54,14 @@ _STATES = {
 
 class NoSuchProposal(ActRefused):
     """There is no proposal of that number."""
+
+
+class AskedBefore(ActRefused):
+    """The same contents were proposed before, as the proposal `number`, which is in that `state`."""
+
+    def __init__(self, zh: str, en: str, number: int, state: str) -> None:
+        super().__init__(zh, en)
+        self.number, self.state = number, state
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +184,10 @@ def _not_again(desk: Desk, digest: str) -> None:
     same = proposals.same(desk.connection, digest, desk.now - AGAIN_AFTER)
     if same:
         zh, en = ("待复核", "waits for approval") if same.state == "open" else ("刚通过", "was approved within a day")
-        raise ActRefused(
+        raise AskedBefore(
             f"内容相同的第 {same.number} 号{zh}；确实要再来一次，请注明“再次”（--again）",
             f"number {same.number} has the same contents and {en}; if it is meant twice, say so (--again)",
+            *(same.number, same.state),
         )
 
 
@@ -243,6 +254,21 @@ def _minted_back(desk: Desk, proposal: Proposal) -> int:
 
 def _ends(movement: proposals.Movement) -> tuple[str, str]:
     return movement.source, movement.destination
+
+
+def faults(desk: Desk, library: Rules, number: int) -> list[Fault]:
+    """What would keep an open proposal from being approved as things stand, by line. Needs `acts.read`."""
+    proposal = find(desk, number)
+    standing = in_force(desk, library)
+    rows = proposals.rows(desk.connection, number)
+    try:
+        moves = weigh(desk, standing, proposal.kind, proposal.unit, rows, number=number)
+        _funding(desk, standing, proposal.kind, number, minted(moves))
+    except Unfit as unfit:
+        return unfit.faults
+    except ActRefused as refused:
+        return [Fault(0, refused.zh, refused.en)]
+    return []
 
 
 # ---- deciding

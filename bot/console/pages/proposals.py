@@ -1,6 +1,6 @@
 """Proposed changes of points, chances and stock: the list, one proposal with everybody it touches, and the decision.
 
-Whoever approves types the number of people again. What may be done is asked of campaigns/proposals.py; here it is shown.
+Whoever approves types the number of people again. What may be done campaigns/proposals.py says.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from bot.console.pages import people
 from bot.console.pages.plan import _members
 from bot.console.pages.proposals_words import KINDS_OF, WORDS
 from bot.console.visit import Missing, Visit, Wrong
-from campaigns import proposals as acts
 from campaigns import asked, rights, sheets
+from campaigns import proposals as acts
 from campaigns.desk import ActRefused, Desk, NotAllowed
 from campaigns.proposals import Proposal
 from campaigns.staff import actor

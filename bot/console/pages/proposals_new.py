@@ -19,8 +19,8 @@ from bot.console.pages.proposals_words import KINDS_OF, WORDS
 from bot.console.visit import Missing, Visit, Wrong
 from bot.console.words import SHELL
 from campaigns import asked as lines
-from campaigns import sheets
 from campaigns import proposals as acts
+from campaigns import sheets
 from campaigns.desk import ActRefused, Desk, may_see
 from campaigns.proposals import Proposal
 from campaigns.stopping import WHY_MAX

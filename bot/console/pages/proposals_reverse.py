@@ -38,15 +38,15 @@ async def reverse(visit: Visit) -> Response:
     if not KEY.fullmatch(form["key"]):
         raise Wrong(*SHELL["stale_next"])
     try:
-        proposal = await offer(visit, "reversal", "", [lines.Asked(1, str(row["cursor"][1]), 0)], form["key"], form["why"])
+        proposal = await offer(
+            visit, "reversal", "", [lines.Asked(1, str(row["cursor"][1]), 0)], form["key"], form["why"]
+        )
     except ActRefused as refused:
         return await _form(visit, form["movement"], form["why"], form["key"], refused)
     return visit.go(f"{LIST}/{proposal.number}", said=WORDS["proposed_said"])
 
 
-async def _form(
-    visit: Visit, movement: str, why: str, key: str = "", refused: ActRefused | None = None
-) -> Response:
+async def _form(visit: Visit, movement: str, why: str, key: str = "", refused: ActRefused | None = None) -> Response:
     number = visit.number("number")
 
     def read(connection: Any) -> dict[str, Any]:

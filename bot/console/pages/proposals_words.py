@@ -134,7 +134,8 @@ WORDS: Pairs = {
     "way.sheet": ("名单（CSV）", "A list (CSV)"),
     "way.stock": ("库存", "Stock"),
     "sheet_lead": (
-        "一个 CSV 文件，每行一位用户和一个数量。UTF-8 和 GB18030（中文 Excel 默认）都可以。任何一行有误，整份都不会提出。",
+        "一个 CSV 文件，每行一位用户和一个数量。UTF-8 和 GB18030（中文 Excel 默认）都可以。"
+        "任何一行有误，整份都不会提出。",
         "One CSV file with a person and an amount on each line, in UTF-8 or GB18030 (Chinese Excel's own). "
         "If any line is wrong, none of it is proposed.",
     ),
@@ -175,7 +176,8 @@ WORDS: Pairs = {
     ),
     "asked_before": (
         "内容相同的变动已经有了：第 {number} 号（{state}）。确实要再来一次，请勾选后再提交。",
-        "The same contents were proposed before: no. {number} ({state}). If it is meant again, tick the box and send it.",
+        "The same contents were proposed before: no. {number} ({state}). "
+        "If it is meant again, tick the box and send it.",
     ),
     "again": ("这是另外一次，不是重复", "This is another one, not the same again"),
     "send": ("提交复核", "Send for approval"),
