@@ -181,10 +181,12 @@ def _every(desk: Desk, number: int) -> Iterator[acts.Line]:
 def _rows(say: Say, one: Proposal, lines: Iterator[acts.Line]) -> Iterator[tuple[object, ...]]:
     """A proposal as a sheet; of an open one with what everybody has now and would have."""
     open_ = one.state == "open"
-    yield tuple(say.tell(key) for key in ("who", "amount", "unit", *(("now", "after") if open_ else ())))
+    heads = ("sheet_number", "kind", "who", "amount", "unit", *(("now", "after") if open_ else ()), "reason")
+    yield tuple(say.tell(key) for key in heads)
+    kind, unit = say("kind", one.kind), say("unit", one.unit)
     for line in lines:
-        who = line.subscriber or ""
-        yield (who, line.amount, say("unit", one.unit), *((line.have, line.would) if open_ else ()))
+        stands = (line.have, line.would) if open_ else ()
+        yield one.number, kind, line.subscriber, line.amount, unit, *stands, one.why
 
 
 def may_approve(visit: Visit, proposal: Proposal) -> bool:

@@ -26,7 +26,7 @@ PATH = f"{ROOT}/people/{{number:int}}/reverse"
 @page(PATH, "acts.propose")
 async def look(visit: Visit) -> Response:
     """The movement, and the form."""
-    return await _form(visit, visit.query("movement", 20), "")
+    return await _form(visit, visit.query("movement", 40), "")
 
 
 @post(PATH, "acts.propose")
@@ -63,7 +63,7 @@ async def _form(visit: Visit, movement: str, why: str, key: str = "", refused: A
 
     told = await visit.read(read)
     more = {"movement": movement, "key": key or secrets.token_urlsafe(16), "why": why, "why_max": WHY_MAX}
-    more |= {"twice": isinstance(refused, acts.AskedBefore), "again": False, "refused": sentence(refused)}
+    more |= {"twice": isinstance(refused, acts.AskedBefore), "refused": sentence(refused)}
     return visit.show("reverse.html", WORDS, 409 if refused else 200, **told, **more)
 
 

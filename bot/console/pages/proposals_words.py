@@ -71,6 +71,7 @@ WORDS: Pairs = {
     "line_of": ("预算科目", "Budget line"),
     "left": ("该科目还可用", "Left of that line"),
     "yuan": ("{yuan} 元", "{yuan} yuan"),
+    "sheet_number": ("编号", "Number"),
     "number": ("第 {number} 号", "No. {number}"),
     "would_fail": (
         "有 {count} 处现在通不过，见名单里的“情况”。改好后再复核，或者退回。",
