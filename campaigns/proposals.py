@@ -256,14 +256,16 @@ def _ends(movement: proposals.Movement) -> tuple[str, str]:
     return movement.source, movement.destination
 
 
-def faults(desk: Desk, library: Rules, number: int) -> list[Fault]:
-    """What would keep an open proposal from being approved as things stand, by line. Needs `acts.read`."""
+def faults(desk: Desk, library: Rules, number: int, after: int = 0, limit: int | None = None) -> list[Fault]:
+    """What would keep an open proposal from being approved as things stand, by line; with `limit` only of so many lines
+    behind the line `after`, and without a look at the budget. Needs `acts.read`."""
     proposal = find(desk, number)
     standing = in_force(desk, library)
-    rows = proposals.rows(desk.connection, number)
+    rows = proposals.rows(desk.connection, number, after, limit)
     try:
         moves = weigh(desk, standing, proposal.kind, proposal.unit, rows, number=number)
-        _funding(desk, standing, proposal.kind, number, minted(moves))
+        if limit is None:
+            _funding(desk, standing, proposal.kind, number, minted(moves))
     except Unfit as unfit:
         return unfit.faults
     except ActRefused as refused:

@@ -33,6 +33,7 @@ KINDS = {
 LIST = f"{ROOT}/proposals"
 DECIDED = ("approved", "declined", "withdrawn")
 _OPEN, _DECIDED, _LINES, _DOWNLOADED = 30, 20, 25, 2000
+_JUDGED = 2000  # lines; of a longer list those are judged that are shown, for each costs a tenth of a millisecond
 _NAMED = 8  # of those who may approve
 _BRIEF = 60
 
@@ -132,13 +133,16 @@ def _read(visit: Visit, connection: Any) -> dict[str, Any]:
     open_, after = proposal.state == "open", _whole(visit.query("after", 9)) or 0
     lines = acts.lines(desk, number, after, _LINES + 1)
     library = visit.app.writer.library
-    faults = acts.faults(desk, library, number) if open_ else []
+    whole = proposal.lines <= _JUDGED
+    faults = acts.faults(desk, library, number, *(() if whole else (after, _LINES))) if open_ else []
     typed = {name: visit.form.text(name, 10_000, needed=False)[:1000] for name in ("why", "typed")}
     told: dict[str, Any] = {"one": proposal, "say": say, "why_max": WHY_MAX, **typed}
     told |= {"lines": lines[:_LINES], "lines_later": bool(after)}
     told |= {"lines_on": lines[_LINES - 1].line if len(lines) > _LINES else 0}
     told |= {"fault_count": len(faults), "faults": {fault.line: visit.tell(fault.zh, fault.en) for fault in faults}}
-    told |= {"facts": say.facts(proposal, acts.cost(desk, library, proposal))}
+    cost = acts.cost(desk, library, proposal)
+    told |= {"facts": say.facts(proposal, cost), "partly": open_ and not whole}
+    told |= {"lacking": open_ and not whole and cost.fen is not None and cost.fen > cost.left}
     return told | (_can(visit, connection, say, proposal) if open_ else {})
 
 
@@ -243,7 +247,8 @@ class Say(people.Say):
         """What it is, how much, and who pays."""
         names = {line.id: line.name for line in self._library.plan.budget.lines}
         line = names[cost.line][self._spoken] if cost.line in names else cost.line
-        told = [("kind", self("kind", one.kind)), ("unit", self("unit", one.unit)), ("count", self.heads(one))]
+        told = [("kind", self("kind", one.kind)), ("unit", self("unit", one.unit))]
+        told += [] if asked.is_stock(one.unit) else [("count", self.heads(one))]
         told += [("total", self.signed(one.unit, one.total))]
         if not cost.line:
             told += [("cost", self.tell("no_cost"))]

@@ -111,7 +111,7 @@ async def _asked(visit: Visit, typed: dict[str, Any]) -> list[lines.Asked]:
         typed["rows"] = _text(content)
         return await asyncio.to_thread(sheets.read, content)
     who = form.text("who", 200, label=WORDS["one_who"]) if way == "one" else ""
-    return [lines.Asked(1, who, form.whole("amount", label=WORDS["amount"]))]
+    return [lines.Asked(1, who, form.whole("amount", label=WORDS["how_much"]))]
 
 
 async def _form(visit: Visit, typed: dict[str, Any], refused: Wrong | ActRefused | None = None) -> Response:

@@ -77,6 +77,12 @@ WORDS: Pairs = {
         "有 {count} 处现在通不过，见名单里的“情况”。改好后再复核，或者退回。",
         "{count} things keep it from being approved now; see the notes below. Mend them, or decline it.",
     ),
+    "lacking": ("预算不够，现在通不过。", "The budget line has too little: it cannot be approved now."),
+    "partly": (
+        "名单很长，“情况”一栏只看过这一页；通过时每一行都会查，有一处不行就一笔也不记。",
+        "The list is long: only the lines of this page were looked at. Approval looks at every one, "
+        "and if any will not do, nothing is entered.",
+    ),
     "would_fail_one": (
         "有 1 处现在通不过：",
         "One thing keeps it from being approved now:",
@@ -160,6 +166,8 @@ WORDS: Pairs = {
         "补偿和期初余额只能加；更正可加可减，减写成负数。",
         "Goodwill and opening balances only add; a correction adds, or takes off as a negative number.",
     ),
+    "held": ("（其中 {amount} 被占用）", "({amount} of it held)"),
+    "how_much": ("数量", "Amount"),
     "amount_hint": ("整数；扣减写成 -50。", "A whole number; to take off write -50."),
     "item_hint": ("方案里有库存的物品。", "What the plan keeps in stock."),
     "stock_hint": (
