@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from campaigns.asked import Fault, Unfit, account_of, is_stock, not_to_undo, twice
 from campaigns.desk import ActRefused, Desk, NotAllowed, sees
@@ -50,8 +50,7 @@ def in_force(desk: Desk, library: Rules) -> InForce:
     return InForce(Bundle.of(revisions.files(desk.connection, campaign, number)).plan, number)
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """One line as it would be posted; `subscriber` as they stand now."""
 
     line: int
