@@ -352,7 +352,7 @@ def _tell(made: dict[str, Any], price: dict[str, Any]) -> None:
         f"Number {made['number']}, {en}: {count} {lines}, {total:+,} {unit} in all, {state_en}",
     )
     say(f"原因：{made['why']}（{made['proposed_by']}）", f"Why: {made['why']} ({made['proposed_by']})")
-    if price["line"] and price["fen"] is not None:
+    if price["line"] and price["fen"] is not None and made["state"] in ("open", "approved"):
         fen, left = price["fen"], price["left"]
         say(
             f"费用 {_yuan(fen)} 元，预算科目 {price['line']} 还剩 {_yuan(left)} 元",

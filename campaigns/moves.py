@@ -60,15 +60,25 @@ class Move(NamedTuple):
 
 
 def weigh(
-    desk: Desk, standing: InForce, kind: str, unit: str, rows: Sequence[Row], *, number: int = 0, lock: bool = False
+    desk: Desk,
+    standing: InForce,
+    kind: str,
+    unit: str,
+    rows: Sequence[Row],
+    faults: Sequence[Fault] = (),
+    *,
+    number: int = 0,
+    lock: bool = False,
 ) -> list[Move]:
-    """What the rows would post now, people locked where it is to be done. Raises Unfit with the faults of all lines:
-    people who are gone, of another branch or named twice, too little to take, too much for a guest, an opening balance
-    that somebody has, a movement that was reversed."""
+    """What the rows would post now, people locked where it is to be done.
+
+    Raises Unfit with `faults` and those of all rows: people who are gone, of another branch or named twice, too little
+    to take, too much for a guest, an opening balance that somebody has, a movement that was reversed.
+    """
     judge = _Judge(desk, standing, kind, unit, number)
     moves = judge.moves(rows, lock=lock)
-    if judge.faults:
-        raise Unfit(judge.faults)
+    if faults or judge.faults:
+        raise Unfit([*faults, *judge.faults])
     return moves
 
 
