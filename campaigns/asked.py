@@ -116,8 +116,11 @@ def account_of(plan: Plan, person: Person | None, unit: str) -> str:
 # ---- what was asked for, as rows
 
 
-def rows_of(desk: Desk, plan: Plan, vault: Vault, kind: str, unit: str, asked: Sequence[Asked]) -> list[Row]:
-    """The lines with those whom they name. Raises Unfit for people or movements that are unknown or named twice."""
+def rows_of(
+    desk: Desk, plan: Plan, vault: Vault, kind: str, unit: str, asked: Sequence[Asked]
+) -> tuple[list[Row], list[Fault]]:
+    """The lines with those whom they name, and the faults of others: people or movements that are unknown or named
+    twice, amounts that this kind does not have."""
     if kind == "reversal":
         return _undone(desk, plan, asked)
     faults = [fault for one in asked if (fault := _amount_fault(kind, one))]
@@ -132,9 +135,7 @@ def rows_of(desk: Desk, plan: Plan, vault: Vault, kind: str, unit: str, asked: S
                 faults.append(person)
             else:
                 found.append(Row(one.line, person.id, account_of(plan, person, unit), one.amount))
-    if faults:
-        raise Unfit(faults)
-    return found
+    return found, faults
 
 
 def _amount_fault(kind: str, one: Asked) -> Fault | None:
@@ -174,7 +175,7 @@ def twice(line: int, before: int) -> Fault:
     return Fault(line, f"和第 {before} 行是同一位用户", f"the same person as in line {before}")
 
 
-def _undone(desk: Desk, plan: Plan, asked: Sequence[Asked]) -> list[Row]:
+def _undone(desk: Desk, plan: Plan, asked: Sequence[Asked]) -> tuple[list[Row], list[Fault]]:
     numbers = proposals.numbers_of(desk.connection, {one.who.strip() for one in asked})
     found = proposals.movements(desk.connection, set(numbers.values()))
     owners = {ledger.owner(end) for movement in found.values() for end in (movement.source, movement.destination)}
@@ -200,9 +201,7 @@ def _undone(desk: Desk, plan: Plan, asked: Sequence[Asked]) -> list[Row]:
     kinds = {found[row.posting].unit for row in rows if row.posting}
     if len(kinds) > 1:
         faults.append(Fault(0, "一次只能冲正同一种单位", "a proposal reverses movements of one unit only"))
-    if faults:
-        raise Unfit(faults)
-    return rows
+    return rows, faults
 
 
 def not_to_undo(line: int, movement: Movement) -> Fault | None:

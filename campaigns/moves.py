@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from campaigns.asked import Fault, Unfit, account_of, is_stock, not_to_undo, twice
 from campaigns.desk import ActRefused, Desk, NotAllowed, sees
@@ -50,8 +50,7 @@ def in_force(desk: Desk, library: Rules) -> InForce:
     return InForce(Bundle.of(revisions.files(desk.connection, campaign, number)).plan, number)
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """One line as it would be posted; `subscriber` as they stand now."""
 
     line: int
@@ -61,15 +60,25 @@ class Move:
 
 
 def weigh(
-    desk: Desk, standing: InForce, kind: str, unit: str, rows: Sequence[Row], *, number: int = 0, lock: bool = False
+    desk: Desk,
+    standing: InForce,
+    kind: str,
+    unit: str,
+    rows: Sequence[Row],
+    faults: Sequence[Fault] = (),
+    *,
+    number: int = 0,
+    lock: bool = False,
 ) -> list[Move]:
-    """What the rows would post now, people locked where it is to be done. Raises Unfit with the faults of all lines:
-    people who are gone, of another branch or named twice, too little to take, too much for a guest, an opening balance
-    that somebody has, a movement that was reversed."""
+    """What the rows would post now, people locked where it is to be done.
+
+    Raises Unfit with `faults` and those of all rows: people who are gone, of another branch or named twice, too little
+    to take, too much for a guest, an opening balance that somebody has, a movement that was reversed.
+    """
     judge = _Judge(desk, standing, kind, unit, number)
     moves = judge.moves(rows, lock=lock)
-    if judge.faults:
-        raise Unfit(judge.faults)
+    if faults or judge.faults:
+        raise Unfit([*faults, *judge.faults])
     return moves
 
 

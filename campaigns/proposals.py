@@ -115,13 +115,13 @@ def propose(
     _plausible(kind, asked)
     standing = in_force(desk, library)
     unit = unit_of(standing.plan, kind, unit) if kind != "reversal" else unit.strip()
-    rows = rows_of(desk, standing.plan, vault, kind, unit, asked)
+    rows, faults = rows_of(desk, standing.plan, vault, kind, unit, asked)
     unit = _unit_of_rows(unit, rows)
     digest = _digest(standing, kind, unit, rows)
-    known = _known(desk, key, digest)
+    known = None if faults else _known(desk, key, digest)
     if known:
         return known
-    moves = weigh(desk, standing, kind, unit, rows)
+    moves = weigh(desk, standing, kind, unit, rows, faults)
     _funding(desk, standing, kind, 0, minted(moves))
     proposals.alone(desk.connection)
     known = _known(desk, key, digest)

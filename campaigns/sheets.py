@@ -108,7 +108,8 @@ def _rows(text: str) -> list[tuple[int, list[str]]]:
         try:
             cells = next(reader, None)
         except csv.Error:
-            zh, en = "引号不成对，读不下去", "the quotes do not match; nothing below could be read"
+            zh = "引号不成对，或一格太长，读不下去"
+            en = "the quotes do not match, or a cell is too long; nothing below could be read"
             raise Unfit([Fault(line, zh, en)]) from None
         if cells is None:
             return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -21,8 +21,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 _COLUMNS = "s.id, s.status, s.alias_of, s.guest, s.branch"
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(NamedTuple):
     """One subscriber as they stand now."""
 
     id: int

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from bot.console.pages import proposals as pages
 from campaigns import proposals as acts
 from campaigns import rights, sheets
 from campaigns.asked import Asked
@@ -132,7 +133,7 @@ def test_the_whole_way_from_a_persons_page_to_the_ledger(
     done = planning.get(f"{LIST}/{number}").text
     assert "已通过" in done and f"/console/people/{filled.one}" in done and "/approve" not in done
     story_page = text_of(service.get(f"/console/people/{filled.one}").text)
-    assert "补偿 +53 积分" in story_page
+    assert "服务补偿 +53 积分" in story_page
     audit = text_of(planning.get("/console/audit").text)
     assert f"变动第 {number}；类别 补偿；单位 积分" in audit and "通过变动" in audit and "提出变动" in audit
     assert not house.read(ledger_check.check, house.app.vault).problems
@@ -404,6 +405,24 @@ def test_what_no_longer_fits_is_marked_and_refused_whole(
     refused = planning.submit(f"{LIST}/{both}/approve", {"typed": "2"})
     assert refused.status_code == 409 and f"只有 1 可用，不能减 {had}" in refused.text
     assert (points(house, rich), points(house, poor)) == (before, 1)
+
+
+def test_of_a_long_list_the_lines_shown_are_judged_and_the_page_says_so(
+    house: ConsoleHouse, filled: Filled, service: Client, planning: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poor, had = filled.friends[2], points(house, filled.friends[2])
+    give = proposed(service, poor, 90)
+    assert planning.submit(f"{LIST}/{give}/approve", {"typed": "1"}).status_code == 303
+    number = number_of(uploaded(service, f"subscriber,amount\n{filled.one},73\n{poor},{-had - 90}\n".encode()))
+    take = proposed(service, poor, -80)
+    assert planning.submit(f"{LIST}/{take}/approve", {"typed": "1"}).status_code == 303
+    monkeypatch.setattr(pages, "_JUDGED", 1)
+    monkeypatch.setattr(pages, "_LINES", 1)
+    first = text_of(planning.get(f"{LIST}/{number}").text)
+    assert "只看过这一页" in first and "现在通不过" not in first and f"用户 {poor}" not in first
+    second = text_of(planning.get(f"{LIST}/{number}?after=2").text)
+    assert "有 1 处现在通不过" in second and f"用户 {filled.one}" not in second
+    assert planning.submit(f"{LIST}/{number}/approve", {"typed": "2"}).status_code == 409
 
 
 def test_long_lists_go_on_page_by_page_without_a_gap(house: ConsoleHouse, filled: Filled, service: Client) -> None:

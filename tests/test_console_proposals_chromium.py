@@ -22,7 +22,8 @@ from tests.test_console_pages_chromium import Desktop, chromium, filled, house  
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 LOOKS = [(360, "zh", "light"), (360, "en", "dark"), (1280, "zh", "dark"), (1280, "en", "light")]
 LIST = "/console/proposals"
-looks = pytest.mark.parametrize("look", LOOKS, ids=lambda one: "-".join(map(str, one)))
+ENDS = [LOOKS[0], LOOKS[3]]
+looks, ends = (pytest.mark.parametrize("look", some, ids=lambda one: "-".join(map(str, one))) for some in (LOOKS, ENDS))
 
 
 @contextmanager
@@ -125,7 +126,7 @@ def test_service_proposes_and_planning_approves(
         assert points(house, filled.one) == before + int(amount)
 
 
-@looks
+@ends
 def test_a_list_is_mended_in_place_without_scripts(
     look: Any,
     chromium: Browser,  # noqa: F811
@@ -158,7 +159,7 @@ def test_a_list_is_mended_in_place_without_scripts(
         assert bare.page.url != page_of and "/proposals/" in bare.page.url
 
 
-@looks
+@ends
 def test_a_movement_is_taken_back_and_a_long_proposal_is_read(
     look: Any,
     chromium: Browser,  # noqa: F811
