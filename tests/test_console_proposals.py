@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from bot.console.pages import proposals as pages
 from campaigns import proposals as acts
@@ -88,6 +89,10 @@ def points(house: ConsoleHouse, number: int) -> int:
 
 def rows_of(house: ConsoleHouse, table: str) -> list[tuple[Any, ...]]:
     return house.sql(f"SELECT * FROM {table} ORDER BY 1")
+
+
+def _branch(connection: Any, number: int, branch: str | None) -> None:
+    connection.execute(text("UPDATE subscriber SET branch = :b WHERE id = :n"), {"b": branch, "n": number})
 
 
 def test_each_role_is_offered_what_it_may_do(house: ConsoleHouse, filled: Filled, service: Client) -> None:
@@ -340,6 +345,10 @@ def test_a_branch_proposes_for_its_own_people_and_sees_its_own_proposals(
     assert refused.status_code == 409 and "别的网点" in refused.text
     balance = f"{points(house, filled.one):,} 积分"
     assert balance not in text_of(north.get(f"{LIST}/new?who={filled.one}").text), "nor what they have"
+    house.run(lambda connection: _branch(connection, filled.alias, "north"))
+    for path in (f"/console/people/{filled.alias}/propose", f"{LIST}/new?who={filled.alias}"):
+        assert balance not in text_of(north.get(path).text), "by an earlier number neither"
+    house.run(lambda connection: _branch(connection, filled.alias, None))
     stock = {"way": "stock", "key": key_of(north), "kind": "correction", "unit": "stock:gifts.band", "amount": "5"}
     assert north.submit(LIST, stock | {"why": "进货"}).status_code in (403, 409)
     assert chief.submit(f"{LIST}/{mine}/approve", {"typed": "1"}).status_code == 303

@@ -91,12 +91,14 @@ def sentence(refused: Wrong | ActRefused | None) -> Wrong | ActRefused | None:
 
 
 def person_of(visit: Visit, connection: Any, number: int) -> int:
-    """Who a number is now. Raises Missing for nobody, NotAllowed for another branch's."""
-    one = story.person(connection, number)
-    if one is None:
-        raise Missing
-    may_see(visit.desk(connection), one.branch)
-    return story.stands_for(connection, number)
+    """Who a number is now. Raises Missing for nobody, NotAllowed for another branch's, then or now."""
+    now = story.stands_for(connection, number)
+    for one in (number, now):
+        person = story.person(connection, one)
+        if person is None:
+            raise Missing
+        may_see(visit.desk(connection), person.branch)
+    return now
 
 
 async def _asked(visit: Visit, typed: dict[str, Any]) -> list[lines.Asked]:
