@@ -285,6 +285,7 @@ def test_every_fault_of_a_list_is_shown_and_nothing_else_is_lost(
     ):
         answer = uploaded(service, content)
         assert answer.status_code in (400, 409) and words in text_of(answer.text), (content, answer.status_code)
+        assert ('name="rows"' in answer.text) is (content.find(b",") > 0), "what is no text does not come back"
 
 
 def test_what_is_too_large_is_refused_before_it_is_read(house: ConsoleHouse, service: Client) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+from contextlib import suppress
 from typing import Any
 
 from starlette.responses import Response
@@ -31,6 +32,7 @@ WAYS = ("one", "sheet", "stock")
 _BODY = sheets.BYTES_MAX + 64 * 1024  # the file and the fields around it
 _ROWS = 100_000  # a longer list is mended where it was made
 _FAULTS = 50
+_LETTERS = re.compile(r"[^\x00-\x08\x0b\x0c\x0e-\x1f]*")
 KEY = re.compile(r"[\w-]{22}")
 
 
@@ -162,8 +164,9 @@ def _balances(visit: Visit, connection: Any, who: str) -> dict[str, Any]:
 
 
 def _text(content: bytes) -> str:
-    """A sheet as text, in whichever of the two encodings it came."""
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("gb18030", "replace")
+    """A sheet as text, in whichever of the two encodings it came; empty for what is no text."""
+    for encoding in ("utf-8-sig", "gb18030"):
+        with suppress(UnicodeDecodeError):
+            text = content.decode(encoding)
+            return text if _LETTERS.fullmatch(text) else ""
+    return ""
