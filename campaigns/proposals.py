@@ -230,6 +230,7 @@ def lines(desk: Desk, number: int, after: int = 0, limit: int = 50) -> list[Line
 def cost(desk: Desk, library: Rules, proposal: Proposal) -> Cost:
     """What a proposal costs its budget line, or has cost it, and what is left of that. Needs `acts.read`."""
     desk.require("acts.read")
+    _may_see(desk, proposal)
     if proposal.unit != "points":
         return Cost(0, "", 0)
     plan = in_force(desk, library).plan
@@ -412,9 +413,13 @@ def _seen(desk: Desk, number: int, *, lock: bool = False) -> Proposal:
         raise NoSuchProposal(
             f"没有第 {number} 号，请看 koukou act list", f"there is no number {number}: koukou act list"
         )
+    _may_see(desk, proposal)
+    return proposal
+
+
+def _may_see(desk: Desk, proposal: Proposal) -> None:
     if desk.branch is not None and proposal.branch != desk.branch:
         raise NotAllowed("这是别的网点提出的，请联系管理员", "another branch proposed this; ask an administrator")
-    return proposal
 
 
 def _why(desk: Desk, *, needed: bool) -> str:
