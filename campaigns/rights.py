@@ -47,6 +47,7 @@ ACTS: dict[str, str] = {
     "proposals.approve": "acts.approve",
     "proposals.cost": "acts.read",
     "proposals.decline": "acts.approve",
+    "proposals.faults": "acts.read",
     "proposals.find": "acts.read",
     "proposals.lines": "acts.read",
     "proposals.listed": "acts.read",

@@ -86,6 +86,7 @@ class Scene:
             "desk.apply_plan": (Bundle.read(SHIPPED), 1),
             "proposals.approve": (LIBRARY, number, 1),
             "proposals.decline": (number,),
+            "proposals.faults": (LIBRARY, number),
             "proposals.find": (number,),
             "proposals.lines": (number,),
             "proposals.listed": (),
