@@ -70,6 +70,7 @@ WORDS: Pairs = {
     "why": ("原因", "Why"),
     "rule": ("依据", "Rule"),
     "by_revision": ("{campaign} 第 {revision} 版", "{campaign}, revision {revision}"),
+    "reverse": ("冲正", "Reverse"),
     "no_moves": ("还没有变动。", "There is none yet."),
     "holds": ("占用", "Holds"),
     "state": ("状态", "State"),
@@ -129,6 +130,7 @@ KINDS_OF: dict[str, Pairs] = {
     },
     "event": {
         "checkin": ("签到", "check-in"),
+        "corrected": ("员工变动", "changed by staff"),
         "joined": ("合并账号", "two accounts joined"),
         "referral": ("推荐状态变化", "referral changed"),
         "referred": ("被推荐", "was brought"),
