@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from campaigns import joining, mechanics, menu, referral, service, words
+from campaigns import joining, mechanics, menu, quiz, referral, service, words
 from campaigns.refusals import Refusal
 from campaigns.turn import Turn
 from content.message import Choice
@@ -95,6 +95,14 @@ def _human(turn: Turn, said: str) -> bool:
     return _command(turn, said, lambda mechanic, command: (mechanic, command) == ("service", "human"))
 
 
+def _quiz(turn: Turn, said: str) -> bool:
+    """A choice of a quiz's question, tapped or typed; it says itself which, so it comes before what a form may take."""
+    if not quiz.heard(turn):
+        return False
+    _forget_misses(turn)
+    return True
+
+
 def _form(turn: Turn, said: str) -> bool:
     """The form being filled gets the answer it asked for; any other answer lets the form go."""
     form = turn.recall("form")
@@ -124,7 +132,7 @@ def _number(turn: Turn, said: str) -> bool:
         return False
     turn.hear_as(said)
     chosen = normal(said)
-    return any(step(turn, chosen) for step in (_leave, _human, _mechanics, _faq, _lost))
+    return any(step(turn, chosen) for step in (_leave, _human, _quiz, _mechanics, _faq, _lost))
 
 
 def _chosen(turn: Turn, said: str) -> str:
@@ -193,6 +201,7 @@ ORDER: tuple[Callable[[Turn, str], bool], ...] = (
     _leave,
     _staff,
     _human,
+    _quiz,
     _form,
     _joining,
     _referral,

@@ -477,4 +477,4 @@ class RevisionFile(SQLModel, table=True):
 
 metadata = SQLModel.metadata
 
-from storage import tables_staff, tables_stops  # noqa: E402, F401  (the rest of the tables, made from the pieces above)
+from storage import tables_quiz, tables_staff, tables_stops  # noqa: E402, F401  (the rest of the tables, made from the pieces above)
