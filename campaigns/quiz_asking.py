@@ -14,7 +14,7 @@ from campaigns.refusals import BudgetSpent, GuestLimit, OutsideWindow
 from campaigns.turn import Turn
 from content.message import Choice, Poll
 from content.plan.terms import show_share
-from content.quizzes import Prize, Question, Quiz
+from content.quizzes import ASK_UNITS, Prize, Question, Quiz, units
 from storage.quizzes import FURTHEST
 from storage.tables import instant, micros
 
@@ -98,7 +98,10 @@ def ask(turn: Turn, name: str, quiz: Quiz, attempt: Attempt, before: str, first:
     poll = None
     if quiz.open and first:
         right, why = attempt.shown.index(question.right), question.why[turn.language]
-        poll = Poll(asks, labels, right, say, why, question.seconds, f"{before}\n\n{head}" if before else head)
+        both = f"{head} {asks}"  # one message less, where the platform takes so long a question
+        whole = units(both) <= ASK_UNITS
+        ahead = before if whole else "\n\n".join(filter(None, [before, head]))
+        poll = Poll(both if whole else asks, labels, right, say, why, question.seconds, ahead)
     turn.say_text(text, *(Choice(label, f"{say}-{n}") for n, label in enumerate(labels, 1)), poll=poll)
 
 
