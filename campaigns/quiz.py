@@ -101,7 +101,10 @@ def _united(one: State, other: State) -> State:
     going = next((state for state in (one, other) if "open" in state), None)
     if going:
         # A number of its own, so that no old choice of the other's attempt counts in this one.
-        both |= {"open": {**going["open"], "number": both["tries"]}, "earned": going.get("earned", 0)}
+        both |= {"open": {**going["open"], "number": both["tries"]}}
+        # What the younger got for the same as the older is taken back, so it was not earned.
+        twice = going is other and {*one.get("paid", ())} & {*other.get("paid", ())}
+        both["earned"] = 0 if twice else going.get("earned", 0)
     return both
 
 

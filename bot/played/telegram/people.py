@@ -273,7 +273,8 @@ class Person:
             held.votes[self.id] = number
             held.message["poll"]["options"][number]["voter_count"] += 1
             held.message["poll"]["total_voter_count"] += 1
-            body = {"poll_id": name, "user": self.user(), "option_ids": [number], "option_persistent_ids": [str(number)]}
+            body = {"poll_id": name, "user": self.user(), "option_ids": [number]}
+            body["option_persistent_ids"] = [str(number)]
             return self._update("poll_answer", body, ("poll", held.id))
 
     def _close_when_over(self, held: Poll) -> None:
