@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from storage.ledger_check import check
 from tests.quiz_house import CAMPAIGN, apply, events, plain, plan_with, take
@@ -114,7 +115,7 @@ def played(url: str, bundle: Any, journey: Any) -> None:
 def points(talk: Talk) -> dict[str, int]:
     """What was posted by quizzes, by key without the person."""
     with talk.store.read() as connection:
-        rows = connection.exec_driver_sql("SELECT key, amount FROM posting WHERE key LIKE 'quiz/%' ORDER BY id")
+        rows = connection.execute(text("SELECT key, amount FROM posting WHERE key LIKE 'quiz/%' ORDER BY id"))
         return {key.rpartition("/")[0].removeprefix(f"quiz/{CAMPAIGN}/family/"): amount for key, amount in rows}
 
 
@@ -205,8 +206,8 @@ def test_an_attempt_goes_on_as_it_began_whatever_becomes_of_the_plan(database_ur
         await talk.say("答题 family 1")
         assert "✓" in await talk.say("2")
         changed = plain(count=2).replace("right = 2", "right = 1").replace("问题", "新题")
-        text = plan_with(changed).files["plan.toml"].replace(b"points_each = 10", b"points_each = 99")
-        apply(talk, type(plan_with(changed)).of({**plan_with(changed).files, "plan.toml": text}))
+        dearer = plan_with(changed).files["plan.toml"].replace(b"points_each = 10", b"points_each = 99")
+        apply(talk, type(plan_with(changed)).of({**plan_with(changed).files, "plan.toml": dearer}))
         second = await talk.say("2")
         assert "✓" in second and "+10 积分" in second and "问题3" in second
         gone = dict(plan_with(changed).files)
@@ -251,16 +252,16 @@ def test_a_guest_may_try_and_at_the_cap_goes_on_without_points(database_url: str
         assert "网页访客最多暂存" in shown and "12 题答对 12 题" in shown and "绑定" in shown
         assert "网页访客不上排行榜" in shown
         with talk.store.read() as connection:
-            held = connection.exec_driver_sql("SELECT amount FROM balance WHERE account LIKE 'held/%'").scalar()
+            held = connection.execute(text("SELECT amount FROM balance WHERE account LIKE 'held/%'")).scalar()
             assert 0 < held <= talk.library().plan.points.guest_cap
             assert connection.exec_driver_sql("SELECT count(*) FROM quiz_best").scalar() == 0
 
     file = plain(count=12)
-    text = plan_with(file).files["plan.toml"].decode()
-    cap = int(next(line.split("=")[1].split("#")[0] for line in text.splitlines() if line.startswith("guest_cap")))
+    plan = plan_with(file).files["plan.toml"].decode()
+    cap = int(next(line.split("=")[1].split("#")[0] for line in plan.splitlines() if line.startswith("guest_cap")))
     each = max(10, cap // 10)
     bundle = plan_with(file)
-    files = {**bundle.files, "plan.toml": text.replace("points_each = 10", f"points_each = {each}").encode()}
+    files = {**bundle.files, "plan.toml": plan.replace("points_each = 10", f"points_each = {each}").encode()}
     played(database_url, type(bundle).of(files), journey)
 
 
