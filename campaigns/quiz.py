@@ -208,9 +208,9 @@ def _take(turn: Turn, name: str, number: int, place: int, choice: int) -> None:
 
 def _typed_choice(turn: Turn) -> re.Match[str] | None:
     """What the choice would have said whose very words were typed, while its question is the newest list shown."""
-    said = same(turn.heard.text)
-    if not said or not asking.begun(turn):
+    if not asking.begun(turn):  # most people have none: nothing more is looked at
         return None
+    said = same(turn.heard.text)
     for say in turn.recall("shown").get("says", ()):
         found = _SPELLED.fullmatch(say)
         opened = asking.under_way(turn, found["name"]) if found and found["choice"] else None
