@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from storage import retention
 from storage.ledger_check import check
 from tests.quiz_house import CAMPAIGN, apply, events, plain, plan_with, take
 from tests.talking import Talk, run, talking
@@ -381,5 +382,19 @@ def test_a_poster_name_being_asked_for_does_not_swallow_a_choice(database_url: s
         await talk.say("答题 family 1")
         await talk.say("海报名字")
         assert "✓" in await talk.say("答题 family 1-1-2")
+
+    played(database_url, plan_with(plain()), journey)
+
+
+def test_who_is_gone_for_good_is_off_the_board(database_url: str) -> None:
+    async def journey(talk: Talk) -> None:
+        await take(talk, 3, who="o1")
+        await talk.hear(kind="unfollow", who="o1")
+        assert "3/3" in await talk.say("排行榜", who="o2")  # who comes back finds their place
+        talk.days(talk.library().plan.privacy.parked_days + 1)
+        with talk.store.begin() as connection:
+            assert retention.step(connection, talk.now, 90)
+        with talk.store.read() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM quiz_best").scalar() == 0
 
     played(database_url, plan_with(plain()), journey)
