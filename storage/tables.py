@@ -480,4 +480,4 @@ class RevisionFile(SQLModel, table=True):
 metadata = SQLModel.metadata
 
 # The rest of the tables, made from the pieces above.
-from storage import tables_proposals, tables_staff, tables_standing, tables_stops  # noqa: E402, F401
+from storage import tables_proposals, tables_quiz, tables_staff, tables_standing, tables_stops  # noqa: E402, F401

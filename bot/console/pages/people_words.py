@@ -132,6 +132,9 @@ KINDS_OF: dict[str, Pairs] = {
         "checkin": ("签到", "check-in"),
         "corrected": ("员工变动", "changed by staff"),
         "joined": ("合并账号", "two accounts joined"),
+        "quiz_answered": ("答题作答", "quiz question answered"),
+        "quiz_finished": ("答题结束", "quiz finished"),
+        "quiz_started": ("答题开始", "quiz started"),
         "referral": ("推荐状态变化", "referral changed"),
         "referred": ("被推荐", "was brought"),
     },
@@ -149,7 +152,10 @@ KINDS_OF: dict[str, Pairs] = {
         "rejected": ("已否决", "rejected"),
         "clawed_back": ("奖励扣回", "clawed back"),
     },
-    "timer": {"referral_pending": ("告诉推荐人", "tell the referrer")},
+    "timer": {
+        "quiz_over": ("答题时间到", "the quiz's time is up"),
+        "referral_pending": ("告诉推荐人", "tell the referrer"),
+    },
     "message": {
         "text": ("文字", "text"),
         "voice": ("语音", "voice"),
