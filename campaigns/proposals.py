@@ -44,6 +44,7 @@ __all__ = [
     "withdraw",
 ]
 LINES_MAX = 20_000
+_LONG = 1_000
 AGAIN_AFTER = timedelta(hours=24)
 _STATES = {
     "approved": ("复核通过", "approved"),
@@ -113,6 +114,8 @@ def propose(
     desk.require("acts.propose")
     why = _why(desk, needed=True)
     _plausible(kind, asked)
+    if len(asked) > _LONG:
+        proposals.unhurried(desk.connection)
     standing = in_force(desk, library)
     unit = unit_of(standing.plan, kind, unit) if kind != "reversal" else unit.strip()
     rows, faults = rows_of(desk, standing.plan, vault, kind, unit, asked)
@@ -306,6 +309,8 @@ def approve(desk: Desk, library: Rules, number: int, count: int, *, alone: bool)
 
 def _carry_out(desk: Desk, standing: InForce, proposal: Proposal) -> None:
     """Lock the people, judge again, and post everything set-wise with one event per person."""
+    if proposal.lines > _LONG:
+        proposals.unhurried(desk.connection)
     rows = proposals.rows(desk.connection, proposal.number)
     kind, unit, number = proposal.kind, proposal.unit, proposal.number
     moves = weigh(desk, standing, kind, unit, rows, number=number, lock=True)
