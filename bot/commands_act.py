@@ -43,7 +43,9 @@ Words = Annotated[
 Unit = Annotated[str, typer.Option(help="给什么：points chances stock:… | what is given")]
 Why = Annotated[str, typer.Option(help="为什么，只给员工看 | why, shown to staff only")]
 Again = Annotated[bool, typer.Option("--again", help="内容相同也再来一次 | though the same was proposed before")]
-File = Annotated[Path | None, typer.Option("--file", help="CSV：subscriber,amount | a CSV of many: subscriber,amount")]
+File = Annotated[
+    Path | None, typer.Option("--file", help="许多人的 CSV 文件：用户,数量 | a CSV of many: subscriber,amount")
+]
 Number = Annotated[int, typer.Argument(metavar="N", help="第几号 | its number")]
 
 
