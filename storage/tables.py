@@ -58,6 +58,9 @@ _UNEMPTIED = text("heard IS NOT NULL OR said IS NOT NULL")
 _PARKED = text("parked_until IS NOT NULL")
 _JOINED = text("alias_of IS NOT NULL")
 _OPEN = text("state = 'open'")
+_PUSHED = text("run IS NOT NULL")
+_TO_SEND = text("run IS NOT NULL AND state = 'queued'")
+_IN_JOB = text("job IS NOT NULL")
 ACTED = "actor NOT IN ('subscriber', 'system')"
 _ACTED = text(ACTED)
 
@@ -261,6 +264,11 @@ class Delivery(SQLModel, table=True):
         ),
         Index("ix_delivery_text", "text"),
         Index("ix_delivery_subscriber", "subscriber"),
+        # Rows of pushes alone, so that an answer pays for none of these.
+        Index("ix_delivery_run", "run", "account", "due_at", sqlite_where=_TO_SEND, postgresql_where=_TO_SEND),
+        Index("ix_delivery_counts", "run", "state", "reason", sqlite_where=_PUSHED, postgresql_where=_PUSHED),
+        Index("ix_delivery_pushed", "subscriber", "due_at", sqlite_where=_PUSHED, postgresql_where=_PUSHED),
+        Index("ix_delivery_job", "job", sqlite_where=_IN_JOB, postgresql_where=_IN_JOB),
         CheckConstraint(
             "state IN ('passive','queued','claimed','sending','sent','handed_over','refused','failed','doubtful')",
             name="delivery_state",
@@ -281,6 +289,9 @@ class Delivery(SQLModel, table=True):
     tries: int = Field(default=0)
     reason: str = _text(default="")
     ended_at: datetime | None = _at(default=None)
+    run: int | None = _big(default=None)  # of a push: each person has one row per run
+    way: str | None = _text(default=None)  # how it goes: bot | service | mass | page
+    job: int | None = _big(default=None)  # the mass send that carries it
 
 
 class Balance(SQLModel, table=True):
@@ -477,4 +488,4 @@ class RevisionFile(SQLModel, table=True):
 
 metadata = SQLModel.metadata
 
-from storage import tables_staff, tables_stops  # noqa: E402, F401  (the rest of the tables, made from the pieces above)
+from storage import tables_push, tables_staff, tables_stops  # noqa: E402, F401  (the rest of the tables, made from the pieces above)

@@ -58,6 +58,8 @@ class Push(Table):
     hour: Clock | None = instead("几点", "hour")
     poster: File = term("海报", "poster")
     text: Caption = term("文案", "text")
+    buttons: tuple[Says, ...] | None = instead("按钮", "buttons")
+    latest: Span | None = instead("最迟晚多久开始", "may begin so much later")
 
     @model_validator(mode="after")
     def _once_or_weekly(self) -> Push:

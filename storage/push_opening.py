@@ -1,0 +1,141 @@
+"""Opens a run: gives each person of its audience one row that says how it goes, or why it does not.
+
+Promises one row per person whatever crashes, for the run remembers how far it came in the commit of each slice. The way
+is chosen set-wise, from what is known of each identity; which accounts can do what is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, text
+
+from storage import ids, push_runs
+from storage.tables import micros
+
+# Windows and counts of WeChat's customer-service messages (research: 5 within 48 h of a message, 3 within a minute of a
+# follow). A minute is too short for a push to count on, so only what was typed opens the window here.
+_WINDOW = timedelta(hours=48)
+_MARGIN = timedelta(minutes=5)  # the row waits for its turn
+_MOST_ACTIVE = 5
+_TYPED = "('text', 'voice', 'picture', 'location', 'link', 'other')"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who a run is for and how it may go.
+
+    `where` is a condition on `subscriber s` with its `values`; accounts are `channel:account`. `most` pushes may reach
+    a person within seven days (None: any number), of them `monthly` mass sends since `month` began. `first` is the
+    share of people, per ten thousand, who get it at once; the others `rest` later.
+    """
+
+    where: str = "1 = 1"
+    values: Mapping[str, Any] = field(default_factory=dict)
+    bots: Sequence[str] = ()  # may write to whoever follows
+    service: Sequence[str] = ()  # within the window and count
+    mass: Sequence[str] = ()  # by mass send
+    pages: Sequence[str] = ()  # where people fetch
+    most: int | None = None
+    month: datetime | None = None
+    monthly: int = 4
+    first: int = 10_000
+    rest: timedelta = timedelta()
+
+
+def open_slice(connection: Connection, number: int, rule: Rule, limit: int, now: datetime) -> int | None:
+    """Give the next `limit` people of a run their rows; returns how many, None when everybody has one.
+
+    One transaction per slice: the run remembers how far it came in the same commit, so that nobody is passed over or
+    met twice, whoever opens. Nothing is opened while it is paused.
+    """
+    run = push_runs.find(connection, number, lock=True)
+    if run is None or run.opened or run.state == "paused":
+        return None
+    values = {
+        **rule.values,
+        **{"run": run.id, "reached": run.reached, "limit": limit, "at": micros(now)},
+        **{"first_id": ids.take_apart(connection, limit), "share": rule.first},
+        **{"due": micros(run.occurrence), "rest": micros(max(run.occurrence, now) + rule.rest)},
+        **{"heard": micros(now - _WINDOW + _MARGIN), "active": _MOST_ACTIVE, "week": micros(now - timedelta(days=7))},
+        **{"most": rule.most, "month": micros(rule.month) if rule.month else 0, "monthly": rule.monthly},
+        **{f"text_{language}": number for language, number in run.texts.items()},
+        **{name: list(getattr(rule, name)) or [""] for name in _ACCOUNTS},
+    }
+    sql = _INSERT.format(where=rule.where, text=_text_of(run.texts), cap=_CAP if rule.most is not None else "FALSE")
+    query = text(sql).bindparams(*(bindparam(name, expanding=True) for name in _ACCOUNTS))
+    chosen = connection.execute(query, values).scalars().all()
+    opened = len(chosen) < limit
+    connection.execute(
+        text(
+            "UPDATE push_run SET reached = :reached, people = people + :count, opened = :opened, "
+            "state = CASE WHEN :opened AND state = 'opening' THEN 'running' ELSE state END WHERE id = :id"
+        ),
+        {"reached": max(chosen, default=run.reached), "count": len(chosen), "opened": opened, "id": run.id},
+    )
+    return len(chosen)
+
+
+def _text_of(texts: Mapping[str, int]) -> str:
+    """SQL for the text row in the person's language; whoever speaks another gets the first."""
+    first, *others = texts
+    whens = "".join(f"WHEN '{language}' THEN CAST(:text_{language} AS BIGINT) " for language in others)
+    spoken = f"CAST(:text_{first} AS BIGINT)"
+    return f"CASE s.language {whens}ELSE {spoken} END" if others else spoken
+
+
+_ACCOUNTS = ("bots", "service", "mass", "pages")
+# Of each person's identities the best: one that can be written to now, where they spoke last; else by mass send; else
+# where they fetch; else the one that tells why not.
+_CAP = (
+    "(SELECT COUNT(*) FROM delivery e WHERE e.subscriber = b.subscriber AND e.run IS NOT NULL AND e.due_at > :week "
+    "AND e.state NOT IN ('refused', 'failed')) >= :most"
+)
+_INSERT = (
+    """
+WITH chosen AS MATERIALIZED (
+  SELECT s.id, s.consent, {text} AS text FROM subscriber s
+  WHERE s.id > :reached AND s.status = 'active' AND ({where}) ORDER BY s.id LIMIT :limit
+), told AS (
+  SELECT p.id AS subscriber, p.consent, p.text, i.id AS identity, i.channel || ':' || i.account AS account, i.heard_at,
+    CASE WHEN i.id IS NULL OR NOT i.following OR i.address IS NULL THEN 'gone'
+         WHEN i.channel || ':' || i.account IN :bots THEN 'bot'
+         WHEN i.channel || ':' || i.account IN :service AND i.heard_at > :heard AND i.sent_since < :active
+              AND i.heard_kind IN """
+    + _TYPED
+    + """ THEN 'service'
+         WHEN i.channel || ':' || i.account IN :mass THEN
+              CASE WHEN (SELECT COUNT(*) FROM delivery e WHERE e.subscriber = p.id AND e.run IS NOT NULL
+                         AND e.due_at > :month AND e.way = 'mass' AND e.state NOT IN ('refused', 'failed')) < :monthly
+                   THEN 'mass' ELSE 'used_up' END
+         WHEN i.channel || ':' || i.account IN :pages THEN 'page'
+         WHEN i.channel || ':' || i.account IN :service THEN 'shut'
+         ELSE 'off' END AS way
+  FROM chosen p LEFT JOIN identity i ON i.subscriber = p.id
+), ranked AS (
+  SELECT t.*, row_number() OVER (PARTITION BY subscriber ORDER BY
+    CASE way WHEN 'bot' THEN 0 WHEN 'service' THEN 0 WHEN 'mass' THEN 1 WHEN 'page' THEN 2 WHEN 'used_up' THEN 3
+             WHEN 'shut' THEN 4 WHEN 'off' THEN 5 ELSE 6 END, COALESCE(heard_at, 0) DESC, identity) AS place FROM told t
+), best AS (
+  SELECT b.*, CASE WHEN NOT b.consent THEN 'no_consent' WHEN {cap} THEN 'over_cap'
+    WHEN b.way = 'gone' THEN 'unreachable' WHEN b.way = 'off' THEN 'account_off'
+    WHEN b.way = 'shut' THEN 'window_closed'
+    WHEN b.way = 'used_up' THEN 'month_used_up' ELSE '' END AS reason FROM ranked b WHERE b.place = 1
+)
+INSERT INTO delivery (id, subscriber, identity, account, text, part, kind, lane, state, due_at, lease, tries, reason,
+  ended_at, run, way)
+SELECT :first_id + row_number() OVER (ORDER BY subscriber) - 1, subscriber, COALESCE(identity, 0),
+  COALESCE(account, ''), text, CASE WHEN way IN ('service', 'mass') THEN 1 ELSE 0 END,
+  CASE way WHEN 'mass' THEN 'keyed' ELSE 'reminder' END, 1,
+  CASE WHEN reason <> '' THEN 'refused' WHEN way = 'mass' THEN 'claimed' ELSE 'queued' END,
+  CASE WHEN (subscriber * 7919) % 10000 < :share THEN CAST(:due AS BIGINT) ELSE CAST(:rest AS BIGINT) END,
+  CASE WHEN reason = '' AND way = 'mass' THEN 'mass' ELSE '' END, 0, reason,
+  CASE WHEN reason <> '' THEN CAST(:at AS BIGINT) END, :run,
+  CASE WHEN way IN ('bot', 'service', 'mass', 'page') THEN way END
+FROM best
+RETURNING subscriber
+"""
+)
