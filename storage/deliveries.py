@@ -126,7 +126,8 @@ def _pick(connection: Connection, which: str, values: dict[str, Any]) -> list[An
             f"WHERE {GOING} AND {which} AND d.account = :account AND d.state = 'queued' AND d.due_at <= :now "
             "AND (d.lease_until IS NULL OR d.lease_until <= :machine_now) "
             "AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.subscriber = d.subscriber AND e.identity = d.identity "
-            f"AND e.{_NOT_ENDED} AND e.id <> d.id AND COALESCE(e.way, '') <> 'mass' AND (e.state IN ('claimed', 'sending') OR e.lane < d.lane "
+            f"AND e.{_NOT_ENDED} AND e.id <> d.id AND COALESCE(e.way, '') <> 'mass' "
+            "AND (e.state IN ('claimed', 'sending') OR e.lane < d.lane "
             "OR (e.lane = d.lane AND (e.due_at, e.id) < (d.due_at, d.id))) LIMIT 1 OFFSET 0) "
             f"ORDER BY d.lane, d.due_at LIMIT :limit{locking}) "
             "SELECT p.id, p.account, p.subscriber, p.identity, i.address, t.said, p.part, p.kind, p.lane, i.heard_at, "
@@ -162,7 +163,8 @@ def begin_sending(
         connection,
         "WITH chosen(id) AS {set} UPDATE delivery SET state = 'sending', lease_until = ? "
         "WHERE id IN (SELECT id FROM chosen) AND lease = ? AND state = 'claimed' AND lease_until > ? "
-        f"AND {GOING} RETURNING id",
+        "AND (run IS NULL OR EXISTS (SELECT 1 FROM push_run r WHERE r.id = delivery.run "
+        f"AND r.state IN ('opening', 'running'))) AND {GOING} RETURNING id",
         ids,
         machine_now + int(lease_seconds * _SECOND),
         lease,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, TextClause, bindparam, text
 
 from storage import ids, push_runs
 from storage.tables import micros
@@ -56,18 +56,13 @@ def open_slice(connection: Connection, number: int, rule: Rule, limit: int, now:
     if run is None or run.opened or run.state == "paused":
         return None
     values = {
-        **rule.values,
+        **_values(rule, now),
         **{"run": run.id, "reached": run.reached, "limit": limit, "at": micros(now)},
         **{"first_id": ids.take_apart(connection, limit), "share": rule.first},
         **{"due": micros(run.occurrence), "rest": micros(max(run.occurrence, now) + rule.rest)},
-        **{"heard": micros(now - _WINDOW + _MARGIN), "active": _MOST_ACTIVE, "week": micros(now - timedelta(days=7))},
-        **{"most": rule.most, "month": micros(rule.month) if rule.month else 0, "monthly": rule.monthly},
         **{f"text_{language}": number for language, number in run.texts.items()},
-        **{name: list(getattr(rule, name)) or [""] for name in _ACCOUNTS},
     }
-    sql = _INSERT.format(where=rule.where, text=_text_of(run.texts), cap=_CAP if rule.most is not None else "FALSE")
-    query = text(sql).bindparams(*(bindparam(name, expanding=True) for name in _ACCOUNTS))
-    chosen = connection.execute(query, values).scalars().all()
+    chosen = connection.execute(_query(rule, _text_of(run.texts), _INSERT), values).scalars().all()
     opened = len(chosen) < limit
     connection.execute(
         text(
@@ -77,6 +72,29 @@ def open_slice(connection: Connection, number: int, rule: Rule, limit: int, now:
         {"reached": max(chosen, default=run.reached), "count": len(chosen), "opened": opened, "id": run.id},
     )
     return len(chosen)
+
+
+def preview(connection: Connection, rule: Rule, now: datetime) -> list[tuple[str, str, str, int]]:
+    """What would become of everybody if it went out now: (account, way, reason, people), the reason empty for who
+    gets it. Says the same as opening, for it asks the same."""
+    values = {**_values(rule, now), "reached": 0, "limit": 2**62}
+    rows = connection.execute(_query(rule, "0", _COUNT), values)
+    return [(account or "", way if not reason else "", reason, int(number)) for account, way, reason, number in rows]
+
+
+def _values(rule: Rule, now: datetime) -> dict[str, Any]:
+    return {
+        **rule.values,
+        **{"heard": micros(now - _WINDOW + _MARGIN), "active": _MOST_ACTIVE, "week": micros(now - timedelta(days=7))},
+        **{"most": rule.most, "month": micros(rule.month) if rule.month else 0, "monthly": rule.monthly},
+        **{name: list(getattr(rule, name)) or [""] for name in _ACCOUNTS},
+    }
+
+
+def _query(rule: Rule, said: str, what: str) -> TextClause:
+    cap = _CAP if rule.most is not None else "FALSE"
+    sql = _BEST.format(where=rule.where, text=said, cap=cap, typed=_TYPED) + what
+    return text(sql).bindparams(*(bindparam(name, expanding=True) for name in _ACCOUNTS))
 
 
 def _text_of(texts: Mapping[str, int]) -> str:
@@ -94,8 +112,7 @@ _CAP = (
     "(SELECT COUNT(*) FROM delivery e WHERE e.subscriber = b.subscriber AND e.run IS NOT NULL AND e.due_at > :week "
     "AND e.state NOT IN ('refused', 'failed')) >= :most"
 )
-_INSERT = (
-    """
+_BEST = """
 WITH chosen AS MATERIALIZED (
   SELECT s.id, s.consent, {text} AS text FROM subscriber s
   WHERE s.id > :reached AND s.status = 'active' AND ({where}) ORDER BY s.id LIMIT :limit
@@ -104,9 +121,7 @@ WITH chosen AS MATERIALIZED (
     CASE WHEN i.id IS NULL OR NOT i.following OR i.address IS NULL THEN 'gone'
          WHEN i.channel || ':' || i.account IN :bots THEN 'bot'
          WHEN i.channel || ':' || i.account IN :service AND i.heard_at > :heard AND i.sent_since < :active
-              AND i.heard_kind IN """
-    + _TYPED
-    + """ THEN 'service'
+              AND i.heard_kind IN {typed} THEN 'service'
          WHEN i.channel || ':' || i.account IN :mass THEN
               CASE WHEN (SELECT COUNT(*) FROM delivery e WHERE e.subscriber = p.id AND e.run IS NOT NULL
                          AND e.due_at > :month AND e.way = 'mass' AND e.state NOT IN ('refused', 'failed')) < :monthly
@@ -125,6 +140,8 @@ WITH chosen AS MATERIALIZED (
     WHEN b.way = 'shut' THEN 'window_closed'
     WHEN b.way = 'used_up' THEN 'month_used_up' ELSE '' END AS reason FROM ranked b WHERE b.place = 1
 )
+"""
+_INSERT = """
 INSERT INTO delivery (id, subscriber, identity, account, text, part, kind, lane, state, due_at, lease, tries, reason,
   ended_at, run, way)
 SELECT :first_id + row_number() OVER (ORDER BY subscriber) - 1, subscriber, COALESCE(identity, 0),
@@ -138,4 +155,4 @@ SELECT :first_id + row_number() OVER (ORDER BY subscriber) - 1, subscriber, COAL
 FROM best
 RETURNING subscriber
 """
-)
+_COUNT = "SELECT account, way, reason, COUNT(*) FROM best GROUP BY account, way, reason ORDER BY 1, 2, 3"
