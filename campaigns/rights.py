@@ -18,6 +18,9 @@ RIGHTS: dict[str, tuple[str, str]] = {
     "referrals.reject": ("否决推荐", "reject a referral"),
     "plan.read": ("查看方案、版本和预算", "see the plan, its revisions and its budget"),
     "plan.apply": ("应用新的方案版本", "apply a new revision of the plan"),
+    "pushes.read": ("查看推送和结果", "see pushes and their results"),
+    "pushes.write": ("写推送、提交、暂停和取消", "write, submit, pause and cancel pushes"),
+    "pushes.approve": ("复核别人写的推送", "approve pushes that somebody else wrote"),
     "system.read": ("查看系统状态", "see the system's state"),
     "audit.read": ("查看操作记录", "see the audit log"),
     "service.stop": ("紧急停止和恢复发送", "stop and resume all sending"),
@@ -28,9 +31,12 @@ RIGHTS: dict[str, tuple[str, str]] = {
 ROLES: dict[str, frozenset[str]] = {
     "planning": frozenset(
         {"people.read", "plan.read", "plan.apply", "acts.approve", "people.test", "system.read", "audit.read"}
-        | {"service.stop"}
+        | {"service.stop", "pushes.read", "pushes.approve"}
     ),
-    "publicity": frozenset({"people.read", "plan.read", "system.read", "people.test", "service.stop"}),
+    "publicity": frozenset(
+        {"people.read", "plan.read", "system.read", "people.test", "service.stop"}
+        | {"pushes.read", "pushes.write", "pushes.approve"}
+    ),
     "handling": frozenset({"people.read", "people.reveal", "plan.read", "acts.propose", "referrals.reject"}),
     "service": frozenset({"people.read", "people.reveal", "plan.read", "people.block", "acts.propose"}),
     "administrator": frozenset(RIGHTS),

@@ -6,7 +6,7 @@ beside it. Knows no database and sends nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from content.library import Library
@@ -24,11 +24,11 @@ POSTERS = "posters/"
 Fault = tuple[str, str]  # Chinese, English
 
 
-def of_plan(push: Push) -> dict[str, Any]:
+def of_plan(push: Push, languages: Sequence[str]) -> dict[str, Any]:
     """The content of a push that the plan has written."""
     return {
         "kind": "poster",
-        "text": {language: push.text[language] for language in sorted(push.text)},
+        "text": {language: push.text[language] for language in languages},
         "poster": push.poster.removeprefix(POSTERS),
         "buttons": list(push.buttons or ()),
         "about": push.about,

@@ -84,6 +84,14 @@ def live(connection: Connection) -> list[Run]:
     return [_run(row) for row in rows]
 
 
+def going(connection: Connection) -> list[int]:
+    """Runs whose rows may be sent, the oldest first."""
+    rows = connection.execute(
+        text("SELECT id FROM push_run WHERE state IN ('opening', 'running') ORDER BY occurrence, id")
+    )
+    return [int(number) for (number,) in rows]
+
+
 def of_push(connection: Connection, push: int, limit: int) -> list[Run]:
     """The latest runs of a push, newest first."""
     rows = connection.execute(
@@ -131,7 +139,7 @@ def troubled(connection: Connection, run: int, most: int = 2000) -> tuple[int, i
     for state in ("sent", "handed_over", "failed", "doubtful"):
         tried[state] = connection.execute(
             text(
-                "SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE run = :run AND state = :state LIMIT :most) AS some"
+                "SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE run = :run AND state = :state LIMIT :most) AS few"
             ),
             {"run": run, "state": state, "most": most},
         ).scalar_one()
@@ -140,25 +148,25 @@ def troubled(connection: Connection, run: int, most: int = 2000) -> tuple[int, i
 
 def waiting(connection: Connection, run: int) -> bool:
     """Whether anything of a run can still go out by the sender or a mass send; pages fetch when they like."""
-    return bool(
-        connection.execute(
-            text(
-                "SELECT EXISTS (SELECT 1 FROM delivery WHERE run = :run AND state IN ('queued', 'claimed', 'sending') "
-                "AND way <> 'page') OR EXISTS "
-                "(SELECT 1 FROM mass_job WHERE run = :run AND state IN ('queued', 'sending'))"
-            ),
-            {"run": run},
-        ).scalar_one()
-    )
+    by_sender = "SELECT 1 FROM delivery WHERE run = :run AND state = 'queued' AND account NOT LIKE 'web:%'"
+    in_hand = "SELECT 1 FROM delivery WHERE run = :run AND state IN ('claimed', 'sending')"
+    jobs = "SELECT 1 FROM mass_job WHERE run = :run AND state IN ('queued', 'sending')"
+    query = text(f"SELECT EXISTS ({by_sender}) OR EXISTS ({in_hand}) OR EXISTS ({jobs})")
+    return bool(connection.execute(query, {"run": run}).scalar_one())
 
 
-def give_up(connection: Connection, run: int, reason: str, now: datetime, *, pages_only: bool = False) -> int:
+def queued(connection: Connection, run: int) -> bool:
+    """Whether anything of a run waits at all."""
+    query = text("SELECT EXISTS (SELECT 1 FROM delivery WHERE run = :run AND state = 'queued')")
+    return bool(connection.execute(query, {"run": run}).scalar_one())
+
+
+def give_up(connection: Connection, run: int, reason: str, now: datetime) -> int:
     """End what has not begun, as refused with this reason; returns how many."""
     ended = connection.execute(
         text(
             "UPDATE delivery SET state = 'refused', reason = :reason, lease = '', lease_until = NULL, ended_at = :at "
             "WHERE run = :run AND (state = 'queued' OR (state = 'claimed' AND way = 'mass' AND job IS NULL))"
-            + (" AND way = 'page'" if pages_only else "")
         ),
         {"run": run, "reason": reason, "at": micros(now)},
     )
@@ -191,9 +199,19 @@ def _insert(connection: Connection, run: Run) -> bool:
 
 
 def _run(row: Any) -> Run:
+    began, ended = (None if at is None else instant(at) for at in (row.began_at, row.ended_at))
     return Run(
-        *(row.id, row.push, row.campaign, instant(row.occurrence), row.state, row.revision, json.loads(row.texts)),
-        *(row.reached, bool(row.opened), row.people),
-        *(None if at is None else instant(at) for at in (row.began_at, row.ended_at)),
-        json.loads(row.counts) if row.counts else {},
+        id=row.id,
+        push=row.push,
+        campaign=row.campaign,
+        occurrence=instant(row.occurrence),
+        state=row.state,
+        revision=row.revision,
+        texts=json.loads(row.texts),
+        reached=row.reached,
+        opened=bool(row.opened),
+        people=row.people,
+        began_at=began,
+        ended_at=ended,
+        counts=json.loads(row.counts) if row.counts else {},
     )

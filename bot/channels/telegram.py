@@ -68,6 +68,10 @@ class Telegram:
         """`/telegram` for the account `main`, `/telegram/<account>` for others; none when it polls."""
         return [] if self._polls else [Route(self._path, Door(self.account, self._secret_token, self._service))]
 
+    async def ways(self) -> frozenset[str]:
+        """The bot may write to whoever started it."""
+        return frozenset({"bot"})
+
     def pulls(self) -> bool:
         """Telegram pushes; nobody fetches."""
         return False

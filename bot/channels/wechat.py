@@ -75,6 +75,10 @@ class WeChat:
         """What a QR code with this scene holds: whoever scans it follows, or opens the chat, with the scene."""
         return await self._scenes.link(scene)
 
+    async def ways(self) -> frozenset[str]:
+        """By customer-service message within its window, where the account may send any."""
+        return frozenset({"service"}) if await self.abilities.has(CUSTOMER_SERVICE) else frozenset()
+
     def pulls(self) -> bool:
         """WeChat pushes; nobody fetches."""
         return False
