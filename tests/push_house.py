@@ -110,10 +110,17 @@ async def push_house(url: str, *lines: Line, slice_size: int = 3) -> AsyncIterat
         yield PushHouse(talk, given, slice_size)
 
 
+async def talked(talk: Talk, said: str, who: str, channel: str = "wechat", kind: str = "text") -> None:
+    """Somebody says something and gets the answer at once."""
+    answer = await talk.hear(said, who=who, channel=channel, kind=kind)
+    talk.writer.settled(answer.deliveries)
+    await talk.writer.run(lambda connection: None)
+
+
 async def crowd(talk: Talk, wechat: int = 0, telegram: int = 0, web: int = 0) -> None:
     """People who agreed to campaign messages three days ago, so that no window is open."""
     talk.now -= timedelta(days=3)
     for channel, count in (("wechat", wechat), ("telegram", telegram), ("web", web)):
         for number in range(count):
-            await talk.hear("恢复接收", who=f"{channel}-{number:04d}", channel=channel)
+            await talked(talk, "恢复接收", f"{channel}-{number:04d}", channel)
     talk.now += timedelta(days=3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.push_house import CONTENT, MORNING, crowd, push_house
+from tests.push_house import CONTENT, MORNING, crowd, push_house, talked
 from tests.talking import run
 
 
@@ -10,9 +10,9 @@ def test_everybody_gets_one_row_and_it_goes_by_the_best_way(database_url: str) -
     async def journey() -> None:
         async with push_house(database_url) as house:
             await crowd(house.talk, wechat=4, telegram=5, web=3)
-            await house.talk.hear("签到", who="wechat-0000")  # the window is open
-            await house.talk.hear("退订", who="telegram-0000", channel="telegram")
-            await house.talk.hear(who="wechat-0003", kind="unfollow")
+            await talked(house.talk, "签到", "wechat-0000")  # the window is open
+            await talked(house.talk, "退订", "telegram-0000", "telegram")
+            await talked(house.talk, "", "wechat-0003", kind="unfollow")
             push = await house.approved()
             await house.step()
             assert await house.state(push) == ("scheduled", [])
