@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot import followers
-from campaigns import copies, rights
+from campaigns import copies, pushing, rights
 from campaigns.desk import ActRefused, Desk, apply_plan
 from content.bundle import Bundle
 
@@ -83,7 +83,10 @@ def perform(connection: Any, asked: dict[str, Any], now: Any) -> dict[str, Any]:
     if asked["act"] == "plan.apply":
         files = {path: base64.b64decode(raw) for path, raw in asked["files"].items()}
         desk = Desk(connection, "operator", frozenset({"plan.apply"}), now, asked.get("why", ""))
-        applied = apply_plan(desk, Bundle.of(files), asked["expected"])
+        bundle = Bundle.of(files)
+        applied = apply_plan(desk, bundle, asked["expected"])
+        if applied.changed:
+            pushing.sync(desk, bundle.plan, applied.number)
         return {"number": applied.number, "changed": applied.changed}
     if asked["act"] == "backup.release":
         desk = Desk(connection, "operator", rights.OPERATOR, now)
