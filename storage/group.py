@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from storage import bulk, ids, joining, loading, people, referrals, stops, tables, uniting
+from storage import bulk, ids, joining, loading, mass_jobs, people, referrals, stops, tables, uniting
 from storage.draft import INNER, Draft, Speaker, dumps
 from storage.incoming import Answer, Incoming
 from storage.ledger import Balance, Book, Posting, owner
@@ -225,6 +225,10 @@ class Group:
     def stopped_since(self, moment: datetime, now: datetime) -> timedelta:
         """For how long sending stood still between the two."""
         return timedelta(microseconds=stops.stopped(self._connection, micros(moment), micros(now)))
+
+    def mass_finished(self, account: str, platform: str, status: str, counts: tuple[int, ...], now: datetime) -> None:
+        """Keep the four counts of a mass send (total, filtered, sent, errors); one that is not ours is passed over."""
+        mass_jobs.counted(self._connection, account, platform, status, counts, now)
 
     def offer(self, draft: Draft, code: str, until: datetime) -> None:
         """Let this code lead to the draft's person until then, in place of any other."""
