@@ -21,7 +21,7 @@ def test_both_languages_have_the_same_sentences_and_fields() -> None:
 
 
 def test_every_sentence_is_used_and_every_used_one_exists() -> None:
-    source = "\n".join(path.read_text() for room in ("campaigns", "bot") for path in (ROOT / room).rglob("*.py"))
+    source = "\n".join(path.read_text() for room in ("campaigns", "bot", "content") for path in (ROOT / room).rglob("*.py"))
     named = set(re.findall(r'"([a-z]+(?:\.[a-z_]+)+)"', source))
     known = set(phrases.shipped("zh"))
     families = ("choice.", "word.", "reason.", "privacy.kept.")  # named by what they stand for
