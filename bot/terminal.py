@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from bot.config import Settings
     from content.bundle import Bundle
     from storage.store import Store
+
+Perform = Callable[[Any, dict[str, Any], datetime], dict[str, Any]]  # connection, what is asked, now
+_TRIES = 5
 
 Json = Annotated[bool, typer.Option("--json", help="只输出一个 JSON 文档 | print one JSON document")]
 
@@ -85,11 +89,14 @@ def journal(settings: Settings) -> Path:
     return database.with_name(database.name + ".erasures") if database else Path("data/koukou.erasures")
 
 
-def act(settings: Settings, asked: dict[str, Any]) -> dict[str, Any]:
-    """Do a writing act: in the serving process where one holds the SQLite file, else here. Raises ActRefused."""
+def act(settings: Settings, asked: dict[str, Any], here: Perform | None = None) -> dict[str, Any]:
+    """Do a writing act: in the serving process where one holds the SQLite file, else here, by `here` where it is given.
+
+    Raises ActRefused.
+    """
     from bot.handoff import ask, perform
     from storage import schema
-    from storage.store import Store, StoreLocked
+    from storage.store import DatabaseFault, Store, StoreLocked, passing
 
     try:
         store = Store(settings.storage.url)
@@ -101,8 +108,15 @@ def act(settings: Settings, asked: dict[str, Any]) -> dict[str, Any]:
         return answer
     if store.is_sqlite:
         schema.upgrade(store)
+    for _ in range(_TRIES - 1):  # another node may hold a lock for a moment
+        try:
+            with store.begin() as connection:
+                return (here or perform)(connection, asked, datetime.now(UTC))
+        except DatabaseFault as fault:
+            if not passing(fault):
+                raise
     with store.begin() as connection:
-        return perform(connection, asked, datetime.now(UTC))
+        return (here or perform)(connection, asked, datetime.now(UTC))
 
 
 def applied(store: Store, campaign: str | None) -> tuple[Bundle, str, int]:

@@ -18,11 +18,17 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Boolean, TypeDecorator
 
 Rows = Sequence[tuple[Any, ...]]
+_AT_ONCE = 2_000
 
 
 def insert(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
     """Insert all rows with one call. Raises sqlalchemy.exc.IntegrityError when any breaks a constraint."""
     _run(connection, _insert_sql(table, columns, connection.dialect.name), rows)
+
+
+def insert_missing(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
+    """Insert those rows whose key does not exist; waits for whoever is just inserting the same."""
+    _run(connection, f"{_insert_sql(table, columns, connection.dialect.name)} ON CONFLICT DO NOTHING", rows)
 
 
 def upsert(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
@@ -70,7 +76,10 @@ def _run(connection: Connection, sql: str, rows: Rows) -> None:
     if connection.dialect.name == "sqlite":
         _execute(connection, sql, rows, each=True)
     else:
-        _execute(connection, sql, tuple(list(column) for column in zip(*rows, strict=True)))
+        # A part at a time: while the driver writes out long arrays the session would count as idle, and be ended.
+        for start in range(0, len(rows), _AT_ONCE):
+            columns = zip(*rows[start : start + _AT_ONCE], strict=True)
+            _execute(connection, sql, tuple(list(column) for column in columns))
 
 
 def _execute(

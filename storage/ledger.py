@@ -42,6 +42,21 @@ def budget(campaign: str, line: str) -> str:
     return f"budget/{campaign}/{line}"
 
 
+def stock(campaign: str, item: str) -> str:
+    """How many of a gift or a prize there are left to give."""
+    return f"stock/{campaign}/{item}"
+
+
+def stock_unit(item: str) -> str:
+    """The unit in which a gift or a prize is counted."""
+    return f"stock:{item}"
+
+
+def opening_key(campaign: str, unit: str, subscriber: int) -> str:
+    """The key under which somebody's balance from an older programme is posted, once for ever."""
+    return f"opening/{campaign}/{unit}/{subscriber}"
+
+
 def points_fund(campaign: str) -> str:
     """Money set aside, in fen, for points that were issued."""
     return f"points-fund/{campaign}"

@@ -488,4 +488,5 @@ class RevisionFile(SQLModel, table=True):
 
 metadata = SQLModel.metadata
 
-from storage import tables_push, tables_staff, tables_stops  # noqa: E402, F401  (the rest of the tables, made from the pieces above)
+# The rest of the tables, made from the pieces above.
+from storage import tables_proposals, tables_push, tables_staff, tables_stops  # noqa: E402, F401

@@ -127,6 +127,7 @@ KINDS_OF: dict[str, Pairs] = {
     },
     "event": {
         "checkin": ("签到", "check-in"),
+        "corrected": ("员工变动", "changed by staff"),
         "joined": ("合并账号", "two accounts joined"),
         "referral": ("推荐状态变化", "referral changed"),
         "referred": ("被推荐", "was brought"),
