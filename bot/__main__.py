@@ -13,6 +13,7 @@ import typer
 
 from bot import commands_stop, spoken
 from bot.commands_act import act_cli
+from bot.commands_push import push_cli
 from bot.commands_backup import backup_cli
 from bot.commands_doctor import doctor
 from bot.commands_plan import plan_cli
@@ -31,6 +32,7 @@ cli.command("resume")(commands_stop.resume)
 # A new group of commands is one line here; help is written `中文 | english`.
 cli.add_typer(plan_cli, name="plan")
 cli.add_typer(act_cli, name="act")
+cli.add_typer(push_cli, name="push")
 cli.add_typer(subscriber_cli, name="subscriber")
 cli.add_typer(ledger_cli, name="ledger")
 cli.add_typer(db_cli, name="db")

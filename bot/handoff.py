@@ -84,6 +84,15 @@ class Handoff:
             alone = not self._app.settings.console.second_person
             means = commands_act.Means(self._app.vault, alone, self._app.writer.library)
             return await self._app.writer.run(lambda connection: commands_act.perform(connection, asked, now, means))
+        if str(asked["act"]).startswith("push."):
+            from bot import commands_push
+
+            assert self._app.pushes
+            ways, library = await self._app.pushes.ways(), self._app.writer.library
+            alone = not self._app.settings.console.second_person
+            return await self._app.writer.run(
+                lambda connection: commands_push.perform(connection, asked, now, library, ways, alone=alone)
+            )
         return await self._app.writer.run(lambda connection: perform(connection, asked, now))
 
 
