@@ -106,17 +106,20 @@ def act(settings: Settings, asked: dict[str, Any], here: Perform | None = None) 
             zh, en = "数据库被另一个命令占用，请稍后再试", "another command holds the database; try again"
             raise refuse(zh, en) from None
         return answer
-    if store.is_sqlite:
-        schema.upgrade(store)
-    for _ in range(_TRIES - 1):  # another node may hold a lock for a moment
-        try:
-            with store.begin() as connection:
-                return (here or perform)(connection, asked, datetime.now(UTC))
-        except DatabaseFault as fault:
-            if not passing(fault):
-                raise
-    with store.begin() as connection:
-        return (here or perform)(connection, asked, datetime.now(UTC))
+    try:
+        if store.is_sqlite:
+            schema.upgrade(store)
+        for _ in range(_TRIES - 1):  # another node may hold a lock for a moment
+            try:
+                with store.begin() as connection:
+                    return (here or perform)(connection, asked, datetime.now(UTC))
+            except DatabaseFault as fault:
+                if not passing(fault):
+                    raise
+        with store.begin() as connection:
+            return (here or perform)(connection, asked, datetime.now(UTC))
+    finally:
+        store.close()
 
 
 def applied(store: Store, campaign: str | None) -> tuple[Bundle, str, int]:
