@@ -20,6 +20,7 @@ from bot.commands_plan import plan_cli
 from bot.commands_poster import poster_cli
 from bot.commands_serve import serve
 from bot.commands_staff import staff_cli
+from bot.commands_standing import referral_cli
 from bot.commands_storage import db_cli, ledger_cli, subscriber_cli
 from bot.commands_wechat import wechat_cli
 
@@ -34,6 +35,7 @@ cli.add_typer(plan_cli, name="plan")
 cli.add_typer(act_cli, name="act")
 cli.add_typer(push_cli, name="push")
 cli.add_typer(subscriber_cli, name="subscriber")
+cli.add_typer(referral_cli, name="referral")
 cli.add_typer(ledger_cli, name="ledger")
 cli.add_typer(db_cli, name="db")
 cli.add_typer(backup_cli, name="backup")

@@ -113,6 +113,10 @@ def perform(connection: Any, asked: dict[str, Any], now: Any) -> dict[str, Any]:
         from bot import commands_stop
 
         return commands_stop.perform(connection, asked, now)
+    if str(asked["act"]).startswith("standing."):
+        from bot import commands_standing
+
+        return commands_standing.perform(connection, asked, now)
     if str(asked["act"]).startswith("staff."):
         from bot import commands_staff
 

@@ -189,9 +189,10 @@ class Group:
         self.book.post(posting)
         self._posted.append((posting, at, None))
 
-    def history(self, subscriber: int, limit: int) -> list[dict[str, Any]]:
-        """The latest movements on a loaded person's accounts, as committed: `at`, `unit`, `amount`, `reason`."""
-        return people.history(self._connection, subscriber, limit)
+    def history(self, subscriber: int, limit: int, *, test: bool) -> list[dict[str, Any]]:
+        """The latest movements on a loaded person's accounts, or on those of their test, as committed: `at`, `unit`,
+        `amount`, `reason`."""
+        return people.history(self._connection, subscriber, limit, test=test)
 
     def everything(self, subscriber: int) -> dict[str, Any]:
         """All that is kept about a loaded person, as committed (see `people.export`)."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 # Accounts of these kinds may not go below zero and have a balance row; all others are mere origins and ends
 # (`mint/points`, `points-fund/<campaign>`), keep no row and are never contended.
-_WITH_FLOOR = frozenset({"s", "held", "issue", "budget", "stock"})
+_WITH_FLOOR = frozenset({"s", "held", "issue", "budget", "stock", "test"})
 
 
 class Short(Exception):
@@ -30,6 +30,21 @@ def person(subscriber: int, unit: str) -> str:
 def held(subscriber: int, unit: str) -> str:
     """Where a guest's earnings wait until the person is known by a messenger or a number."""
     return f"held/{subscriber}/{unit}"
+
+
+def test(subscriber: int, unit: str) -> str:
+    """What a tester has in a test: apart from what is theirs, and of no worth."""
+    return f"test/{subscriber}/{unit}"
+
+
+def mint_test(unit: str) -> str:
+    """Where a unit of tests comes from and goes back to. Nothing moves between it, or a test's account, and others."""
+    return f"mint-test/{unit}"
+
+
+def test_campaign(campaign: str) -> str:
+    """The campaign under whose name a test of it is recorded."""
+    return f"{campaign}/test"
 
 
 def issue(slot: int, campaign: str, unit: str) -> str:
@@ -75,7 +90,7 @@ def has_floor(account: str) -> bool:
 def owner(account: str) -> int | None:
     """The subscriber whose account it is, if a person's."""
     kind, _, rest = account.partition("/")
-    return int(rest.partition("/")[0]) if kind in ("s", "held") else None
+    return int(rest.partition("/")[0]) if kind in ("s", "held", "test") else None
 
 
 @dataclass(frozen=True, slots=True)

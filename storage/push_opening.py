@@ -114,10 +114,10 @@ _CAP = (
 )
 _BEST = """
 WITH chosen AS MATERIALIZED (
-  SELECT s.id, s.consent, {text} AS text FROM subscriber s
-  WHERE s.id > :reached AND s.status = 'active' AND ({where}) ORDER BY s.id LIMIT :limit
+  SELECT s.id, s.consent, s.blocked_at, {text} AS text FROM subscriber s
+  WHERE s.id > :reached AND s.status = 'active' AND s.tester_since IS NULL AND ({where}) ORDER BY s.id LIMIT :limit
 ), told AS (
-  SELECT p.id AS subscriber, p.consent, p.text, i.id AS identity, i.channel || ':' || i.account AS account, i.heard_at,
+  SELECT p.id AS subscriber, p.consent, p.blocked_at, p.text, i.id AS identity, i.channel || ':' || i.account AS account, i.heard_at,
     CASE WHEN i.id IS NULL OR NOT i.following OR i.address IS NULL THEN 'gone'
          WHEN i.channel || ':' || i.account IN :bots THEN 'bot'
          WHEN i.channel || ':' || i.account IN :service AND i.heard_at > :heard AND i.sent_since < :active
@@ -135,7 +135,7 @@ WITH chosen AS MATERIALIZED (
     CASE way WHEN 'bot' THEN 0 WHEN 'service' THEN 0 WHEN 'mass' THEN 1 WHEN 'page' THEN 2 WHEN 'used_up' THEN 3
              WHEN 'shut' THEN 4 WHEN 'off' THEN 5 ELSE 6 END, COALESCE(heard_at, 0) DESC, identity) AS place FROM told t
 ), best AS (
-  SELECT b.*, CASE WHEN NOT b.consent THEN 'no_consent' WHEN {cap} THEN 'over_cap'
+  SELECT b.*, CASE WHEN b.blocked_at IS NOT NULL THEN 'blocked' WHEN NOT b.consent THEN 'no_consent' WHEN {cap} THEN 'over_cap'
     WHEN b.way = 'gone' THEN 'unreachable' WHEN b.way = 'off' THEN 'account_off'
     WHEN b.way = 'shut' THEN 'window_closed'
     WHEN b.way = 'used_up' THEN 'month_used_up' ELSE '' END AS reason FROM ranked b WHERE b.place = 1

@@ -48,6 +48,10 @@ WORDS = {
     "second": ("取消动态口令", "second factor removed"),
     "count": ("次数", "count"),
     "files": ("文件数", "files"),
+    "points": ("积分", "points"),
+    "holds": ("占用", "holds"),
+    "timers": ("到期事项", "what was to fall due"),
+    "referrals": ("推荐", "referrals"),
 }
 KINDS = {
     "plan.applied": ("应用方案", "Applied the plan"),

@@ -35,6 +35,8 @@ WORDS: Pairs = {
     "aliases": ("合并前的编号", "Earlier numbers"),
     "guest": ("网页访客", "web guest"),
     "consenting": ("接收活动消息", "takes campaign messages"),
+    "blocked": ("已停用", "blocked"),
+    "tester": ("测试用户", "tester"),
     "refusing": ("不接收活动消息", "takes no campaign messages"),
     "details": ("个人信息", "Personal details"),
     "details_hint": (
