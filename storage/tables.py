@@ -491,4 +491,11 @@ class RevisionFile(SQLModel, table=True):
 metadata = SQLModel.metadata
 
 # The rest of the tables, made from the pieces above.
-from storage import tables_proposals, tables_push, tables_staff, tables_standing, tables_stops  # noqa: E402, F401
+from storage import (  # noqa: E402, F401
+    tables_proposals,
+    tables_push,
+    tables_quiz,
+    tables_staff,
+    tables_standing,
+    tables_stops,
+)
