@@ -15,7 +15,7 @@ Form = Literal["plain", "count", "name", "moment", "silence", "part"]
 
 
 class RuleFault(Exception):
-    """A rule that cannot be read: the `column` (characters from 1), what is wrong, and what to do, in both languages."""
+    """A rule that cannot be read: the `column` (from 1), what is wrong and what to do, in both languages."""
 
     def __init__(self, column: int, zh: str, en: str, hint_zh: str = "", hint_en: str = "") -> None:
         super().__init__(f"column {column}: {en}")
@@ -123,7 +123,7 @@ FACTS = _facts(
         "took",
         "part",
         ("参加过", "took part in"),
-        ("参加过签到、答题（或某一份）、海报、抽奖", "checked in, took a quiz (or the one named), asked for a poster, drew"),
+        ("参加过签到、答题（或某一份）、海报、抽奖", "checked in, took a quiz (any or one), asked for a poster, drew"),
         ("参加过 答题 family", "took part in quiz family"),
     ),
     Fact("guest", "plain", ("访客", "guest"), ("只在网页上聊过", "known by the web chat alone"), ("访客", "guest")),
@@ -169,9 +169,14 @@ MEANINGS = {**_MEANT, **{said: fact.name for fact in FACTS.values() for said in 
 _PHRASES = sorted((said.split() for said in MEANINGS if " " in said), key=len, reverse=True)
 _HAN = sorted((w for w in {*MEANINGS, *(v for one in VALUES.values() for v in one)} if not w.isascii()), key=len)[::-1]
 _LATIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
-_CUT = re.compile(r'"[^"\n]{0,80}"|[A-Za-z0-9_][A-Za-z0-9_./-]*|[<>=!]=|<>|=[<>]|[<>=≤≥≠()]|[^\sA-Za-z0-9_<>=!≤≥≠()"]+|\S')
+_CUT = re.compile(rf'"[^"\n]{{0,80}}"|{_LATIN.pattern}|[<>=!]=|<>|=[<>]|[<>=≤≥≠()]|[^\sA-Za-z0-9_<>=!≤≥≠()"]+|\S')
 # What a Chinese keyboard gives in place of these, one character for one, so that columns stay.
-_WIDE = {**{wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}, ord("“"): '"', ord("”"): '"', ord("〈"): "<"}
+_WIDE: dict[int, int | str] = {
+    **{wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)},
+    ord("“"): '"',
+    ord("”"): '"',
+    ord("〈"): "<",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The language in which people say who a push is for: one line, in Chinese or English, read into a plain tree and back.
 
 `parse(write(tree, language)).tree == tree` for every tree. The tree's shape is the store's (`storage/segments.py`);
-whether a name exists in a plan is judged elsewhere (`content/plan/audience.py`). Nothing is assumed that is not written.
+whether a name exists in a plan is judged elsewhere (`content/plan/audience.py`). What is not written is not assumed.
 """
 
 from __future__ import annotations
@@ -103,8 +103,10 @@ class _Reader:
         token = self._token
         if token is None:
             hint = ("把它补上", "add it") if self._tokens else (f"例如 {_EXAMPLE[0]}", f"e.g. {_EXAMPLE[1]}")
-            return RuleFault(self._end, f"这里应该是{zh}，规则却结束了", f"the rule ends where {en} should stand", *hint)
-        close = difflib.get_close_matches(token.text[:40].casefold(), near, n=1, cutoff=0.5)
+            ended = f"这里应该是{zh}，规则却结束了", f"the rule ends where {en} should stand"
+            return RuleFault(self._end, *ended, *hint)
+        swapped = {"=>": ">=", "=<": "<="}.get(token.text)
+        close = [swapped] if swapped else difflib.get_close_matches(token.text[:40].casefold(), near, n=1, cutoff=0.5)
         hint = (f"是不是 {close[0]}？", f"did you mean {close[0]}?") if close else _HINT
         shown = token.text if len(token.text) <= 30 else f"{token.text[:30]}…"
         return RuleFault(token.column, f"这里应该是{zh}，不是「{shown}」", f"expected {en}, not “{shown}”", *hint)
@@ -179,7 +181,7 @@ class _Reader:
             raise self._expected("一个名称", "a name", tuple(known or ()))
         if known and (said := known.get(token.text.casefold())):
             value = said
-        elif name == "channel" and (home := token.text.partition("/"))[1] and home[0].casefold() in known:
+        elif known and name == "channel" and (home := token.text.partition("/"))[1] and home[0].casefold() in known:
             value = f"{known[home[0].casefold()]}/{home[2]}"
         elif known or not token.latin:
             choices = "、".join(sorted(set(known.values()))) if known else ""
@@ -291,7 +293,7 @@ def _written(tree: Tree, place: int) -> str:
 
 
 _NAMED = frozenset(fact.name for fact in FACTS.values() if fact.form == "name")
-_OPENERS = tuple(said for fact in FACTS.values() for said in fact.said) + ("not", "非")
+_OPENERS = (*(said for fact in FACTS.values() for said in fact.said), "not", "非")
 _EXAMPLE = "渠道 是 telegram 且 积分 >= 100", "channel is telegram and points >= 100"
 _HINT = "写法见 docs/segments.zh.md", "the language is in docs/segments.md"
 _SPLIT = "拆成几个客群", "make several segments of it"
