@@ -27,6 +27,8 @@ from content.segment_words import (
     word,
 )
 
+__all__ = ["Rule", "RuleFault", "Tree", "Use", "parse", "write"]
+
 RULE_MAX = 2_000  # characters
 NESTED_MAX = 50  # brackets and `not` within each other
 FACTS_MAX = 100

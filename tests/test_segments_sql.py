@@ -66,7 +66,9 @@ class One:
 
 
 STATES = ["pending", "qualified", "held", "rewarded", "rejected", "clawed_back"]
-NOTED = st.tuples(st.sampled_from(["touched", "poster", "checkin"]), st.sampled_from("ab"), st.sampled_from([CAMPAIGN, "x"]))
+NOTED = st.tuples(
+    st.sampled_from(["touched", "poster", "checkin"]), st.sampled_from("ab"), st.sampled_from([CAMPAIGN, "x"])
+)
 WHERE = st.builds(
     Where,
     st.sampled_from(["wechat", "telegram", "web"]),
@@ -290,7 +292,9 @@ def test_a_segment_holds_whom_its_words_say(
                         state = "open" if w.channel != "wechat" else state
                         where = accounts.setdefault((w.channel, w.account), [])
                         where.append(state if one.consent else "no_consent")
-            assert {(a.channel, a.account): a.people for a in split.accounts} == {k: len(v) for k, v in accounts.items()}
+            assert {(a.channel, a.account): a.people for a in split.accounts} == {
+                k: len(v) for k, v in accounts.items()
+            }
             for a in split.accounts:
                 for state in ("no_consent", "open", "unsure", "used_up", "shut"):
                     assert getattr(a, state) == accounts[a.channel, a.account].count(state), (a, state)
