@@ -119,8 +119,8 @@ def _read(text: str, plan: Plan, as_json: bool) -> Rule:
             {"ok": False, "faults": [{"column": f.column, "zh": f.text("zh"), "en": f.text("en")} for f in wrong]}
         )
     else:
-        for fault in wrong:
-            typer.echo(fault.text(language()), err=True)
+        for one in wrong:
+            typer.echo(one.text(language()), err=True)
     raise typer.Exit(1)
 
 

@@ -146,7 +146,8 @@ VALUES: dict[str, dict[str, str]] = {
         **{"poster": "poster", "海报": "poster", "lottery": "lottery", "抽奖": "lottery"},
     },
 }
-TOOK_CLAUSES = {"checkin": "checkin", "quiz": "social.quizzes", "poster": "", "lottery": "social.lottery"}
+# Without these clauses nobody can have taken part yet.
+TOOK_CLAUSES = {"checkin": "", "quiz": "social.quizzes", "poster": "", "lottery": "social.lottery"}
 _IN_CHINESE = {"wechat": "微信", "web": "网页", "checkin": "签到", "quiz": "答题", "poster": "海报", "lottery": "抽奖"}
 
 # What joins facts, and how each is written (Chinese, English).

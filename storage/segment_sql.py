@@ -25,7 +25,8 @@ HERE: Final = "following AND address IS NOT NULL AND parked_until IS NULL"
 
 # What somebody took part in: where it is seen. A mechanic that is asked for is one line here.
 _REMEMBERED: Final = {"checkin": "checkin"}  # → the name under which its mechanic remembers
-_NOTED: Final = {"poster": "poster"}  # → the kind of its event
+_NOTED: Final = {"poster": "poster", "quiz": "quiz_started"}  # → the kind of its event
+_WHICH: Final = {"quiz": "quiz"}  # → the part of that event that says which one
 
 
 # Why somebody in an audience will not be sent campaign messages, as SQL of `p`; one more reason is one line here.
@@ -163,18 +164,22 @@ class Query:
         }[sign]
 
     def _of_placement(self, sign: str, value: str) -> str:
-        get = "json_extract({}, '$.placement')" if self._lite else "({}::json ->> 'placement')"
-        came = f"kind = 'touched' AND {get.format('data')} = {self._bind(value)}"
+        came = f"kind = 'touched' AND {self._part('placement')} = {self._bind(value)}"
         return f"{self._known('event', f'MAX(CASE WHEN {came} THEN 1 ELSE 0 END)')} = 1"
 
     def _of_took(self, what: str, which: str = "") -> str:
         if what in _REMEMBERED and not which:
             made = f"MAX(CASE WHEN name = {self._bind(_REMEMBERED[what])} THEN 1 ELSE 0 END)"
             return f"{self._known('memory', made)} = 1"
-        if what in _NOTED and not which:
-            made = f"MAX(CASE WHEN kind = '{_NOTED[what]}' THEN 1 ELSE 0 END)"
+        if what in _NOTED and (not which or what in _WHICH):
+            one = f" AND {self._part(_WHICH[what])} = {self._bind(which)}" if which else ""
+            made = f"MAX(CASE WHEN kind = '{_NOTED[what]}'{one} THEN 1 ELSE 0 END)"
             return f"{self._known('event', made)} = 1"
         raise NotRunning(f"took {what}")
+
+    def _part(self, name: str) -> str:
+        """A part of an event's data; `name` is ours, never what somebody wrote."""
+        return f"json_extract(data, '$.{name}')" if self._lite else f"(data::json ->> '{name}')"
 
     @property
     def _lite(self) -> bool:

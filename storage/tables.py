@@ -60,7 +60,7 @@ _JOINED = text("alias_of IS NOT NULL")
 _OPEN = text("state = 'open'")
 ACTED = "actor NOT IN ('subscriber', 'system')"
 _ACTED = text(ACTED)
-_TAKING_PART = text("kind IN ('touched', 'poster')")
+_TAKING_PART = text("kind IN ('touched', 'poster', 'quiz_started')")
 
 
 def _id(**more: Any) -> Any:

@@ -16,12 +16,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
+from campaigns import running
+from content.bundle import Bundle
+from content.plan.audience import WORDS
+from content.segment_words import FACTS, TOOK_CLAUSES
 from content.segments import parse
 from storage import bulk, people, segments
+from storage.segment_sql import held_out
 from storage.segments import Audience, NotRunning
 from storage.store import Store
 from storage.tables import metadata, micros
 from storage.trees import check_segment
+from tests.plan_editing import FOLDER
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -67,7 +73,9 @@ class One:
 
 STATES = ["pending", "qualified", "held", "rewarded", "rejected", "clawed_back"]
 NOTED = st.tuples(
-    st.sampled_from(["touched", "poster", "checkin"]), st.sampled_from("ab"), st.sampled_from([CAMPAIGN, "x"])
+    st.sampled_from(["touched", "poster", "checkin", "quiz_started"]),
+    st.sampled_from("ab"),
+    st.sampled_from([CAMPAIGN, "x"]),
 )
 WHERE = st.builds(
     Where,
@@ -107,7 +115,8 @@ COMPARED = {
 }
 SIGN = st.sampled_from(sorted(COMPARED))
 FACT = st.one_of(
-    st.sampled_from([["everyone"], ["guest"], ["referred"], ["took", "checkin"], ["took", "poster"]]),
+    st.sampled_from([["everyone"], ["guest"], ["referred"], ["took", "checkin"], ["took", "poster"], ["took", "quiz"]]),
+    st.sampled_from("ab").map(lambda one: ["took", "quiz", one]),
     st.sampled_from(["wechat", "telegram", "web", "wechat/shop", "web/main"]).map(lambda one: ["channel", "=", one]),
     st.sampled_from(["zh", "en"]).map(lambda one: ["language", "=", one]),
     st.tuples(st.sampled_from(["placement", "branch"]), st.sampled_from("abc")).map(lambda two: [two[0], "=", two[1]]),
@@ -154,7 +163,14 @@ def holds(one: One, tree: list[Any]) -> bool:
         ),
         "inactive": lambda: not heard or max(heard) < NOW - rest[0] * DAY,
         "placement": lambda: any(n[0] == "touched" and n[1] == rest[1] for n in noted),
-        "took": lambda: one.checked_in if rest[0] == "checkin" else any(n[0] == "poster" for n in noted),
+        "took": lambda: (
+            one.checked_in
+            if rest[0] == "checkin"
+            else any(
+                n[0] == {"poster": "poster", "quiz": "quiz_started"}[rest[0]] and n[1] in (rest[1:] or n[1])
+                for n in noted
+            )
+        ),
     }
     return facts[name]()
 
@@ -182,7 +198,8 @@ def fill(connection: Connection, population: list[One]) -> None:
 
     def note(n: int, base: int, noted: list[tuple[str, str, str]]) -> None:
         for place, (kind, placement, campaign) in enumerate(noted):
-            data = json.dumps({"by": "scan", "placement": placement} if kind == "touched" else {"poster": "invite"})
+            about = {"touched": "placement", "quiz_started": "quiz"}.get(kind, "poster")
+            data = json.dumps({"by": "scan", about: placement})
             add(
                 "event",
                 **{"id": base + place, "tx": 1, "kind": kind, "subscriber": n, "actor": "subscriber"},
@@ -303,3 +320,125 @@ def test_a_segment_holds_whom_its_words_say(
             assert [len(r.places) for r in told] == [sum(w.here for w in one.places) for _, one in kept]
 
     with_people(store, population, look)
+
+
+def test_the_holdouts_place_is_the_same_in_sql(store: Store) -> None:
+    """Only with the same place in both is whoever a push leaves out also left out of an offer."""
+    from sqlalchemy import text
+
+    with store.read() as connection:
+        for campaign in (CAMPAIGN, "家庭网 'x'", ""):
+            for person in (0, 1, 12, 999, 123_456_789_012, 2**62):
+                place = people.bucket(campaign, person)
+                for share, out in ((place, False), (place + 1, True)):
+                    audience = Audience(campaign, ["everyone"], NOW, ZONE, share)
+                    made, values = held_out(connection, audience, ":person")
+                    found = connection.execute(text(f"SELECT {made}"), {**values, "person": person}).scalar()
+                    assert bool(found) is out, (campaign, person, place)
+
+
+def test_every_shipped_segment_and_every_example_is_taken(store: Store) -> None:
+    """The contract between the language and the store."""
+    rules = [segment.rule for segment in Bundle.read(FOLDER).plan.segments or ()]
+    rules += [example for fact in FACTS.values() for example in fact.example]
+    assert len(rules) > 25
+    trees = [*(parse(rule).tree for rule in rules), *WORDS.values()]
+    with store.read() as connection:
+        for tree in trees:
+            check_segment(tree)
+            try:
+                assert segments.count(connection, Audience(CAMPAIGN, tree, NOW, ZONE, 500)) == 0
+            except NotRunning as refused:
+                assert refused.fact == "applied"
+                assert "applications" not in running()
+
+
+def test_what_this_version_runs_can_be_asked_for(store: Store) -> None:
+    """What `plan check` lets pass, a push must be able to open."""
+    with store.read() as connection:
+        for what, clause in TOOK_CLAUSES.items():
+            if not clause or clause in running():
+                segments.count(connection, Audience(CAMPAIGN, ["took", what], NOW, ZONE))
+        with pytest.raises(NotRunning):
+            segments.count(connection, Audience(CAMPAIGN, ["not", ["took", "lottery"]], NOW, ZONE))
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        *(
+            [],
+            None,
+            "guest",
+            ["nobody"],
+            ["guest", 1],
+            ["and", ["guest"]],
+            ["not"],
+            ["not", ["guest"], ["guest"]],
+            [["guest"]],
+        ),
+        *(
+            ["points", ">=", True],
+            ["points", ">=", -1],
+            ["points", "LIKE", 1],
+            ["points", ">=", 2**70],
+            ["points", ">="],
+        ),
+        *(["joined", ">=", "2026-13-01"], ["joined", "within", 0], ["joined", ">=", 5], ["inactive", "30"]),
+        *(
+            ["channel", "=", ""],
+            ["channel", "!=", "web"],
+            ["placement", "=", "a\0b"],
+            ["took"],
+            ["took", "quiz", "a", "b"],
+        ),
+        ["and", *[["guest"]] * 600],
+    ],
+)
+def test_what_is_no_segment(store: Store, tree: Any) -> None:
+    with pytest.raises(ValueError, match=r"^segment"):
+        check_segment(tree)
+    with store.read() as connection, pytest.raises(ValueError, match=r"^segment"):
+        segments.count(connection, Audience(CAMPAIGN, tree, NOW, ZONE))
+
+
+def test_a_tree_without_end_is_refused() -> None:
+    tree: list[Any] = ["guest"]
+    for _ in range(100_000):
+        tree = ["not", tree]
+    with pytest.raises(ValueError, match="levels"):
+        check_segment(tree)
+
+
+def test_values_are_bound(store: Store) -> None:
+    name = "x' OR 1=1 --"
+    for fact in ("channel", "language", "placement", "branch"):
+        with store.read() as connection:
+            assert segments.count(connection, Audience("c'", [fact, "=", name], NOW, ZONE, 100)) == 0
+
+
+def test_a_day_begins_where_the_campaign_is(store: Store) -> None:
+    """Where the clock skips midnight the day begins when it goes on; where it is turned back, at its first midnight."""
+    from storage.segment_sql import Query
+
+    for zone, day, start in (
+        ("Asia/Shanghai", "2026-11-01", datetime(2026, 10, 31, 16, tzinfo=UTC)),
+        ("America/Santiago", "2026-09-06", datetime(2026, 9, 6, 4, tzinfo=UTC)),
+        ("America/Havana", "2026-11-01", datetime(2026, 11, 1, 4, tzinfo=UTC)),
+    ):
+        with store.read() as connection:
+            query = Query(connection, Audience(CAMPAIGN, ["everyone"], NOW, ZoneInfo(zone)))
+            assert query._start(date.fromisoformat(day)) == micros(start), zone
+
+
+def test_windows_end_when_the_platforms_do() -> None:
+    hour = timedelta(hours=1)
+    for ago, kind, sent, state in (
+        (48 * hour, "text", 4, "open"),
+        (48 * hour + timedelta(microseconds=1), "text", 0, "shut"),
+        (hour, "text", 5, "used_up"),
+        (hour, "menu", 5, "unsure"),
+        (hour, "follow", 0, "shut"),
+    ):
+        assert segments.window(NOW - ago, kind, sent, NOW) == state
+    assert segments.window(None, "", 0, NOW) == "shut"

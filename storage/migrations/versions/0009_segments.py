@@ -17,6 +17,6 @@ def upgrade() -> None:
         "event",
         ["subscriber"],
         unique=False,
-        sqlite_where=sa.text("kind IN ('touched', 'poster')"),
-        postgresql_where=sa.text("kind IN ('touched', 'poster')"),
+        sqlite_where=sa.text("kind IN ('touched', 'poster', 'quiz_started')"),
+        postgresql_where=sa.text("kind IN ('touched', 'poster', 'quiz_started')"),
     )
