@@ -156,7 +156,7 @@ class Bundle:
         yield from rules.named_files(parts, self.files.keys())
         yield from rules.own_poster(parts, self.files.keys())
         yield from rules.repeated_ids(parts)
-        yield from audience.audiences(parts, runs)
+        yield from audience.audiences(parts, document.data, runs)
         yield from rules.dates(parts)
         yield from rules.left_out(parts, document.data)
         yield from rules.sums(parts)

@@ -62,13 +62,17 @@ def ids(segments: Sequence[Segment] | None) -> list[str]:
     return [one.id for one in segments or ()]
 
 
-def audiences(parts: Mapping[str, Any], runs: frozenset[str]) -> Iterator[Finding]:
-    """Every `to` names a segment or is one of the four words; every name in a rule exists; every fact can be known."""
+def audiences(parts: Mapping[str, Any], data: Mapping[str, Any], runs: frozenset[str]) -> Iterator[Finding]:
+    """Every `to` names a segment or is one of the four words; every name in a rule exists; every fact can be known.
+
+    While segments cannot be read, `to` is not judged.
+    """
     known = [*WORDS, *ids(parts.get("segments"))]
+    unread = "segments" in data and "segments" not in parts
     social = parts.get("social")
     for index, push in enumerate((social.pushes if social else None) or ()):
         path = ("social", "pushes", index, "to")
-        if push.to not in known:
+        if push.to not in known and not unread:
             yield path, "fault", _unknown("客群", "segment", push.to, known)
         elif push.to in ("members", "prospects") and "applications" not in runs:
             zh, en = f"「{push.to}」要看业务办理，这个版本还不知道谁办理过", f"{push.to}: applications do not run yet"
