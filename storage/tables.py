@@ -152,6 +152,8 @@ class Subscriber(SQLModel, table=True):
     consent: bool = Field()  # campaign messages; its history is in `consent`
     guest: bool = Field()  # known by the web chat alone: what is earned is held, nothing can be drawn or redeemed
     branch: str | None = _text(default=None)  # of the placement that brought them: whose staff look after them
+    blocked_at: datetime | None = _at(default=None)  # staff keep them from taking part since then
+    tester_since: datetime | None = _at(default=None)  # what they do since then is a test, in books of its own
 
 
 class Identity(SQLModel, table=True):
@@ -480,4 +482,5 @@ class RevisionFile(SQLModel, table=True):
 
 metadata = SQLModel.metadata
 
-from storage import tables_staff, tables_stops  # noqa: E402, F401  (the rest of the tables, made from the pieces above)
+# The rest of the tables, made from the pieces above.
+from storage import tables_proposals, tables_quiz, tables_staff, tables_standing, tables_stops  # noqa: E402, F401

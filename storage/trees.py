@@ -24,9 +24,10 @@ _DAYS_MAX: Final = 36_500
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 _Shape = tuple[frozenset[str], frozenset[str]]  # what is needed, and what is allowed
-_MESSAGE: Final[_Shape] = (frozenset({"text"}), frozenset({"text", "picture", "choices", "edits"}))
+_MESSAGE: Final[_Shape] = (frozenset({"text"}), frozenset({"text", "picture", "choices", "edits", "poll"}))
 _PICTURE: Final[_Shape] = (frozenset({"name", "alt"}),) * 2
 _SAYING: Final[_Shape] = (frozenset({"label", "say"}),) * 2
+_POLL: Final[_Shape] = (frozenset({"question", "options", "right", "say", "why", "seconds", "before"}),) * 2
 _OPENING: Final[_Shape] = (frozenset({"label", "url"}),) * 2
 
 
@@ -47,12 +48,31 @@ def check_message(tree: object) -> None:
         _text(picture["alt"], "message.picture.alt", TEXT_MAX)
     if "edits" in message and not _text(message["edits"], "message.edits", _NAME_MAX):
         raise ValueError("message.edits: empty")
+    if "poll" in message:
+        _check_poll(message["poll"], "message.poll")
     if "choices" in message:
         choices = message["choices"]
         if type(choices) is not list or not 0 < len(choices) <= CHOICES_MAX:
             raise ValueError(f"message.choices: not a list of 1 to {CHOICES_MAX}")
         for number, choice in enumerate(choices):
             _check_choice(choice, f"message.choices[{number}]")
+
+
+def _check_poll(tree: object, path: str) -> None:
+    poll = _branch(tree, path, _POLL)
+    for name, most in (("question", 300), ("say", 60), ("why", 200), ("before", TEXT_MAX)):
+        if not _text(poll[name], f"{path}.{name}", most) and name in ("question", "say"):
+            raise ValueError(f"{path}.{name}: empty")
+    options = poll["options"]
+    if type(options) is not list or not 2 <= len(options) <= 10:
+        raise ValueError(f"{path}.options: not a list of 2 to 10")
+    for number, option in enumerate(options):
+        if not _text(option, f"{path}.options[{number}]", 100):
+            raise ValueError(f"{path}.options[{number}]: empty")
+    if type(poll["right"]) is not int or not 0 <= poll["right"] < len(options):
+        raise ValueError(f"{path}.right: no option")
+    if type(poll["seconds"]) is not int or not (poll["seconds"] == 0 or 5 <= poll["seconds"] <= 600):
+        raise ValueError(f"{path}.seconds: neither 0 nor 5 to 600")
 
 
 def _check_choice(tree: object, path: str) -> None:
