@@ -18,8 +18,8 @@ from storage.trees import COMPARISONS, check_segment
 
 Tree = list[Any]
 
-# Whom no segment ever holds. Somebody blocked or a tester is kept out by one more line here.
-NOBODY: Final = ("s.status = 'active'",)
+# Whom a segment may hold; whoever else is to be kept out is one more condition here. Testers are left out of figures.
+NOBODY: Final = ("s.status = 'active'", "s.tester_since IS NULL")
 # Where a person can be reached at all: they follow, the platform's name for them is known, nothing is being erased.
 HERE: Final = "following AND address IS NOT NULL AND parked_until IS NULL"
 
@@ -30,7 +30,7 @@ _WHICH: Final = {"quiz": "quiz"}  # → the part of that event that says which o
 
 
 # Why somebody in an audience will not be sent campaign messages, as SQL of `p`; one more reason is one line here.
-REASONS: Final = {"no_consent": "NOT p.consent", "web_only": "p.guest"}
+REASONS: Final = {"no_consent": "NOT p.consent", "blocked": "p.blocked_at IS NOT NULL", "web_only": "p.guest"}
 # Customer-service messages of WeChat, in force since 2023-06-12: so many within that time of the person's message.
 # After a follow, a scan or a tap on the menu it is a minute, on which no push can count.
 WINDOW, WINDOW_MESSAGES = timedelta(hours=48), 5
@@ -213,7 +213,7 @@ class Query:
         fence = "" if self._lite else " OFFSET 0"
         people = f"SELECT s.*{known} FROM subscriber s{joins} WHERE {_ranged('s.id')}{fence}"
         rule = " AND ".join((*NOBODY, self._rule))
-        return f"SELECT id, consent, guest, {here} AS here FROM ({people}) AS s WHERE {rule}{fence}"
+        return f"SELECT id, consent, guest, blocked_at, {here} AS here FROM ({people}) AS s WHERE {rule}{fence}"
 
     @staticmethod
     def _made(columns: dict[str, str]) -> str:

@@ -105,6 +105,7 @@ class Reach:
     language: str
     consent: bool
     guest: bool
+    blocked: bool
     places: list[Place]
 
 
@@ -148,14 +149,16 @@ def reach(connection: Connection, ids: Sequence[int]) -> list[Reach]:
     """What is known of each of these people, in order of their numbers, with where they can be reached. Set-wise."""
     rows = bulk.select(
         connection,
-        "SELECT s.id, s.language, s.consent, s.guest, i.id AS identity, i.channel, i.account, i.address, i.heard_at, "
-        f"i.heard_kind, i.sent_since FROM subscriber s LEFT JOIN identity i ON i.subscriber = s.id AND {HERE} "
+        "SELECT s.id, s.language, s.consent, s.guest, s.blocked_at, i.id AS identity, i.channel, i.account, i.address, "
+        f"i.heard_at, i.heard_kind, i.sent_since FROM subscriber s LEFT JOIN identity i ON i.subscriber = s.id AND {HERE} "
         f"WHERE s.id IN {{set}} AND {' AND '.join(NOBODY)} ORDER BY s.id, i.id",
         ids,
     )
     found: dict[int, Reach] = {}
     for row in rows:
-        person = found.setdefault(row.id, Reach(row.id, row.language, bool(row.consent), bool(row.guest), []))
+        person = found.setdefault(
+            row.id, Reach(row.id, row.language, bool(row.consent), bool(row.guest), row.blocked_at is not None, [])
+        )
         if row.identity is not None:
             heard = None if row.heard_at is None else instant(row.heard_at)
             address = (row.identity, row.channel, row.account, row.address)

@@ -59,6 +59,8 @@ class One:
     language: str
     consent: bool
     guest: bool
+    blocked: bool
+    tester: bool
     branch: str | None
     referred: bool
     created: datetime
@@ -94,6 +96,8 @@ ONE = st.builds(
     st.sampled_from(["zh", "en"]),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
+    st.sampled_from([False, False, False, True]),
     st.sampled_from([None, "a", "b"]),
     st.booleans(),
     st.sampled_from(JOINED),
@@ -193,7 +197,8 @@ def fill(connection: Connection, population: list[One]) -> None:
             "subscriber",
             **{"id": n, "created_at": micros(one.created), "language": one.language, "status": status, "code": str(n)},
             **{"alias_of": alias_of, "referrer": referrer, "consent": one.consent, "guest": one.guest},
-            branch=one.branch,
+            **{"branch": one.branch, "blocked_at": micros(NOW) if one.blocked else None},
+            tester_since=micros(NOW) if one.tester else None,
         )
 
     def note(n: int, base: int, noted: list[tuple[str, str, str]]) -> None:
@@ -285,7 +290,7 @@ def test_a_segment_holds_whom_its_words_say(
             matching = [
                 (number(place), one)
                 for place, one in enumerate(population)
-                if one.status == "active" and holds(one, tree)
+                if one.status == "active" and not one.tester and holds(one, tree)
             ]
             here = [(n, one) for n, one in matching if any(w.here for w in one.places)]
             kept = [(n, one) for n, one in here if people.bucket(CAMPAIGN, n) >= holdout]
@@ -299,6 +304,7 @@ def test_a_segment_holds_whom_its_words_say(
             )
             assert split.reasons == {
                 "no_consent": sum(not one.consent for _, one in kept),
+                "blocked": sum(one.blocked for _, one in kept),
                 "web_only": sum(one.guest for _, one in kept),
             }
             accounts: dict[tuple[str, str], list[str]] = {}
@@ -316,7 +322,9 @@ def test_a_segment_holds_whom_its_words_say(
                 for state in ("no_consent", "open", "unsure", "used_up", "shut"):
                     assert getattr(a, state) == accounts[a.channel, a.account].count(state), (a, state)
             told = segments.reach(connection, [n for n, _ in kept])
-            assert [(r.id, r.consent, r.language) for r in told] == [(n, o.consent, o.language) for n, o in kept]
+            assert [(r.id, r.consent, r.blocked, r.language) for r in told] == [
+                (n, o.consent, o.blocked, o.language) for n, o in kept
+            ]
             assert [len(r.places) for r in told] == [sum(w.here for w in one.places) for _, one in kept]
 
     with_people(store, population, look)
