@@ -21,7 +21,7 @@ segment_cli = typer.Typer(no_args_is_help=True, help="客群：推送发给谁 |
 
 _REASONS = {
     "no_consent": ("没有同意接收", "without consent"),
-    "blocked": ("已拉黑", "blocked"),
+    "blocked": ("已停用", "blocked"),
     "web_only": ("只在网页上", "on the web alone"),
 }
 _STATES = {

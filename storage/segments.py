@@ -150,7 +150,8 @@ def reach(connection: Connection, ids: Sequence[int]) -> list[Reach]:
     rows = bulk.select(
         connection,
         "SELECT s.id, s.language, s.consent, s.guest, s.blocked_at, i.id AS identity, i.channel, i.account, i.address, "
-        f"i.heard_at, i.heard_kind, i.sent_since FROM subscriber s LEFT JOIN identity i ON i.subscriber = s.id AND {HERE} "
+        f"i.heard_at, i.heard_kind, i.sent_since FROM subscriber s "
+        f"LEFT JOIN identity i ON i.subscriber = s.id AND {HERE} "
         f"WHERE s.id IN {{set}} AND {' AND '.join(NOBODY)} ORDER BY s.id, i.id",
         ids,
     )

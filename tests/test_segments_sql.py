@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -326,6 +326,32 @@ def test_a_segment_holds_whom_its_words_say(
                 (n, o.consent, o.blocked, o.language) for n, o in kept
             ]
             assert [len(r.places) for r in told] == [sum(w.here for w in one.places) for _, one in kept]
+
+    with_people(store, population, look)
+
+
+def test_every_fact_at_every_boundary(store: Store) -> None:
+    """One person for each state and instant that a fact can turn on, and each fact with each comparison."""
+    plain = One("active", "zh", True, False, False, False, None, False, NOW, [], None, 3, [], False, [])
+    here = Where("wechat", "main", True, True, False, NOW, "text", 0)
+    variants: list[dict[str, Any]] = [{"created": at} for at in JOINED]
+    variants += [{"places": [replace(here, heard_at=at), replace(here, heard_at=None)]} for at in HEARD]
+    variants += [{"friends": [state]} for state in STATES] + [{"friends": ["pending", "rewarded", "rejected"]}]
+    variants += [{"points": both} for both in ((0, 0), (1, 0), (2, 1), (3, 3))]
+    variants += [{name: [(kind, "a", CAMPAIGN)]} for name in ("noted", "alias_noted") for kind in ("touched", "poster")]
+    variants += [{"noted": [("quiz_started", "b", CAMPAIGN)]}, {"noted": [("touched", "a", "x")]}, {"checked_in": True}]
+    variants += [{"places": [here, replace(here, channel="web", account="shop", following=on)]} for on in (True, False)]
+    population = [replace(plain, **{"places": [here], **variant}) for variant in variants]
+    counted = [[name, sign, n] for name in ("points", "friends", "qualified") for sign in COMPARED for n in (0, 1, 2)]
+    dated = [["joined", sign, f"2026-11-{day}"] for sign in COMPARED for day in ("01", "02", "13")]
+    spans: list[Any] = [[name, *rest] for name, *rest in (("joined", "within", 7), ("inactive", 2), ("inactive", 7))]
+    named = [["channel", "=", one] for one in ("web", "web/shop", "web/main")] + [["placement", "=", "a"]]
+    took = [["took", "checkin"], ["took", "poster"], ["took", "quiz"], ["took", "quiz", "a"], ["took", "quiz", "b"]]
+
+    def look(connection: Connection) -> None:
+        for tree in counted + dated + spans + named + took:
+            wanted = [number(place) for place, one in enumerate(population) if holds(one, tree)]
+            assert walked(connection, Audience(CAMPAIGN, tree, NOW, ZONE), 1000) == wanted, tree
 
     with_people(store, population, look)
 
