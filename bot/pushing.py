@@ -6,8 +6,10 @@ step may follow which, and who gets what how, is decided in campaigns/ and stora
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +27,11 @@ from storage.store import machine_now
 
 SLICE = 2_000  # people who get their rows in one transaction: some tens of milliseconds
 _DUE_AT_ONCE = 20
+_COUNT_SECONDS = 10.0  # so long a count of an audience is told again
+_COUNTS_KEPT = 50
+
+Read = Callable[..., Awaitable[Any]]
+People = list[tuple[str, str, str, int]]
 
 
 class Pushes:
@@ -42,6 +49,8 @@ class Pushes:
         self._slice = slice_size
         self._holder = secrets.token_hex(8)
         self._libraries: dict[int, Library] = {}
+        self._counted: dict[tuple[str, str, int], tuple[float, People]] = {}
+        self._counting = asyncio.Lock()
 
     def runs(self, connection: Any, now: datetime) -> list[int]:
         """The runs that may be sent at this moment: none in the quiet hours."""
