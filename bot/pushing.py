@@ -87,8 +87,8 @@ class Pushes:
         push = await self._writer.run(lambda connection: pushes.find(connection, run.push))
         assert push
         rule, size = await self.rule(push, self._now()), self._slice
-        opened: int | None = size
-        while opened == size:
+        opened: int | None = 0
+        while opened is not None:
             now = self._now()
 
             def one(connection: Any, now: datetime = now) -> int | None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from campaigns import push_audience
 from campaigns.desk import ActRefused, Desk
 from content import pushes as saying
 from content.library import Library
@@ -262,6 +263,7 @@ def _of(desk: Desk, number: int) -> Push:
 def _sound(push: Push, library: Library, desk: Desk) -> None:
     for zh, en in saying.faults(push.content, library):
         raise ActRefused(zh, en)
+    push_audience.check(library.plan, push.audience)
     try:
         following(push.schedule, library.plan.zone, desk.now)
     except BadSchedule as bad:
