@@ -52,6 +52,7 @@ def open_slice(connection: Connection, number: int, rule: Rule, limit: int, now:
     One transaction per slice: the run remembers how far it came in the same commit, so that nobody is passed over or
     met twice, whoever opens. Nothing is opened while it is paused.
     """
+    push_runs.hold_opening(connection)
     run = push_runs.find(connection, number, lock=True)
     if run is None or run.opened or run.state == "paused":
         return None
@@ -62,7 +63,7 @@ def open_slice(connection: Connection, number: int, rule: Rule, limit: int, now:
         **{"due": micros(run.occurrence), "rest": micros(max(run.occurrence, now) + rule.rest)},
         **{f"text_{language}": number for language, number in run.texts.items()},
     }
-    chosen = connection.execute(_query(rule, _text_of(run.texts), _INSERT), values).scalars().all()
+    chosen = connection.execute(_query(rule, _text_of(run.texts), _INSERT, _NEW), values).scalars().all()
     opened = len(chosen) < limit
     connection.execute(
         text(
@@ -78,7 +79,7 @@ def preview(connection: Connection, rule: Rule, now: datetime) -> list[tuple[str
     """What would become of everybody if it went out now: (account, way, reason, people), the reason empty for who
     gets it. Says the same as opening, for it asks the same."""
     values = {**_values(rule, now), "reached": 0, "limit": 2**62}
-    rows = connection.execute(_query(rule, "0", _COUNT), values)
+    rows = connection.execute(_query(rule, "0", _COUNT, "TRUE"), values)
     return [(account or "", way if not reason else "", reason, int(number)) for account, way, reason, number in rows]
 
 
@@ -91,9 +92,9 @@ def _values(rule: Rule, now: datetime) -> dict[str, Any]:
     }
 
 
-def _query(rule: Rule, said: str, what: str) -> TextClause:
+def _query(rule: Rule, said: str, what: str, new: str) -> TextClause:
     cap = _CAP if rule.most is not None else "FALSE"
-    sql = _BEST.format(where=rule.where, text=said, cap=cap, typed=_TYPED) + what
+    sql = _BEST.format(where=rule.where, text=said, cap=cap, typed=_TYPED, new=new) + what
     return text(sql).bindparams(*(bindparam(name, expanding=True) for name in _ACCOUNTS))
 
 
@@ -108,6 +109,8 @@ def _text_of(texts: Mapping[str, int]) -> str:
 _ACCOUNTS = ("bots", "service", "mass", "pages")
 # Of each person's identities the best: one that can be written to now, where they spoke last; else by mass send; else
 # where they fetch; else the one that tells why not.
+# Somebody whom uniting gave a row that was another's is met again where the numbers of both differ.
+_NEW = "NOT EXISTS (SELECT 1 FROM delivery h WHERE h.subscriber = s.id AND h.run = :run)"
 _CAP = (
     "(SELECT COUNT(*) FROM delivery e WHERE e.subscriber = b.subscriber AND e.run IS NOT NULL AND e.due_at > :week "
     "AND e.state NOT IN ('refused', 'failed')) >= :most"
@@ -115,7 +118,7 @@ _CAP = (
 _BEST = """
 WITH chosen AS MATERIALIZED (
   SELECT s.id, s.consent, {text} AS text FROM subscriber s
-  WHERE s.id > :reached AND s.status = 'active' AND ({where}) ORDER BY s.id LIMIT :limit
+  WHERE s.id > :reached AND s.status = 'active' AND ({where}) AND {new} ORDER BY s.id LIMIT :limit
 ), told AS (
   SELECT p.id AS subscriber, p.consent, p.text, i.id AS identity, i.channel || ':' || i.account AS account, i.heard_at,
     CASE WHEN i.id IS NULL OR NOT i.following OR i.address IS NULL THEN 'gone'
