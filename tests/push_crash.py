@@ -122,8 +122,11 @@ class Crash:
         self.url, self.folder, self.count = url, folder, people
         self.left: set[int] = set()
 
-    async def run(self, faults: list[str], seconds: float, noon: Callable[[Path], str]) -> Ran:
-        """Let the push go out while `faults` strike at random moments, then audit."""
+    async def run(
+        self, faults: list[str], seconds: float, noon: Callable[[Path], str], *, outage: bool = False
+    ) -> Ran:
+        """Let the push go out while `faults` strike at random moments, then audit. With `outage` both nodes are down at
+        last for longer than a lease, by the database's clock; without, leases end by themselves."""
         began = time.monotonic()
         with self.world, self.wechat:
             self.nodes = [Node(self.folder, self.url, free_port(), self.wechat, self.world) for _ in range(2)]
@@ -138,6 +141,8 @@ class Crash:
                 self.number = await asyncio.to_thread(approve, store)
                 self.store = store
                 await self._strike(faults)
+                if outage:
+                    await self._outage()
                 await self._end(seconds)
                 for node in self.nodes:
                     await node.stop()
@@ -179,6 +184,16 @@ class Crash:
                 self._trouble(fault)
         if frozen:
             await asyncio.wait(frozen)
+
+    async def _outage(self) -> None:
+        for node in self.nodes:
+            node.kill()
+        self.ran.faults["kill"] += len(self.nodes)
+        self._do("UPDATE delivery SET lease_until = lease_until - 120000000 WHERE lease_until IS NOT NULL RETURNING id")
+        for node in self.nodes:
+            node.start()
+        for node in self.nodes:
+            await node.ready()
 
     def _cut(self) -> None:
         """Every session of the nodes with the database ends at once."""
