@@ -23,6 +23,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from benchmarks import servers
 from bot.played.telegram import PlayedTelegram
 from bot.played.wechat import PlayedWeChat
 from campaigns import pushing, rights, words
@@ -122,9 +123,7 @@ class Crash:
         self.url, self.folder, self.count = url, folder, people
         self.left: set[int] = set()
 
-    async def run(
-        self, faults: list[str], seconds: float, noon: Callable[[Path], str], *, outage: bool = False
-    ) -> Ran:
+    async def run(self, faults: list[str], seconds: float, noon: Callable[[Path], str], *, outage: bool = False) -> Ran:
         """Let the push go out while `faults` strike at random moments, then audit. With `outage` both nodes are down at
         last for longer than a lease, by the database's clock; without, leases end by themselves."""
         began = time.monotonic()
@@ -296,18 +295,8 @@ class Crash:
 
 
 def awake(folder: Path) -> Callable[[Path], str]:
-    """Configurations whose plan has no quiet hours at this time of the day and is open today."""
-    from benchmarks import servers
-
+    """Configurations whose plan is open today and has no quiet hours at this time of the day."""
     plan = servers.plan(folder)
-    written, now = (plan / "plan.toml").read_text("utf-8"), datetime.now().astimezone()
-    hour = (now.astimezone(tz=None).astimezone(UTC) + timedelta(hours=8)).hour  # the plan's zone
-    quiet = f"quiet_from = {(hour + 11) % 24:02d}:00:00", f"quiet_until = {(hour + 13) % 24:02d}:00:00"
-    for line in written.splitlines():
-        for name, changed in zip(("quiet_from", "quiet_until"), quiet, strict=True):
-            if line.startswith(f"{name} ="):
-                written = written.replace(line, changed)
-    (plan / "plan.toml").write_text(written, "utf-8")
 
     def noon(config: Path) -> str:
         lines = config.read_text().splitlines()

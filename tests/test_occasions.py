@@ -47,7 +47,7 @@ def transitions(name: str) -> list[tuple[datetime, timedelta, timedelta]]:
 
 
 def first_shown(zone: ZoneInfo, wall: datetime) -> datetime:
-    """The oracle: walk forward, at last by seconds, up to where the clock first shows this time or has jumped over it."""
+    """The oracle: walk forward, at last by seconds, to where the clock first shows this time or has jumped over it."""
 
     def shown(moment: datetime) -> datetime:
         return moment.astimezone(zone).replace(tzinfo=None)

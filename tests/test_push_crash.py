@@ -1,4 +1,4 @@
-"""The short form of `python -m tests.push_crash`: a push to three thousand over two nodes that are killed and cut off."""
+"""The short form of `python -m tests.push_crash`: a push to thousands over two nodes, killed and cut off."""
 
 from __future__ import annotations
 
