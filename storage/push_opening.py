@@ -54,10 +54,12 @@ def open_slice(connection: Connection, number: int, rule: Rule, limit: int, now:
     One transaction per slice: the run remembers how far it came in the same commit, so that nobody is passed over or
     met twice, whoever opens. Nothing is opened while it is paused. Returns how many rows were made.
     """
+    push_runs.hold_opening(connection)
     run = push_runs.find(connection, number, lock=True)
     if run is None or run.opened or run.state == "paused":
         return None
     found = segments.matching(connection, rule.audience, run.reached, limit)
+    made = 0
     if found.ids:
         values = {
             **_values(connection, rule, found.ids, now),
@@ -65,7 +67,7 @@ def open_slice(connection: Connection, number: int, rule: Rule, limit: int, now:
             **{"due": micros(run.occurrence), "rest": micros(max(run.occurrence, now) + rule.rest)},
             **{f"text_{language}": text_id for language, text_id in run.texts.items()},
         }
-        connection.execute(_query(connection, rule, _text_of(run.texts), _INSERT), values)
+        made = len(connection.execute(_query(connection, rule, _text_of(run.texts), _INSERT, _NEW), values).all())
     opened = found.next is None
     connection.execute(
         text(
@@ -73,11 +75,11 @@ def open_slice(connection: Connection, number: int, rule: Rule, limit: int, now:
             "state = CASE WHEN :opened AND state = 'opening' THEN 'running' ELSE state END WHERE id = :id"
         ),
         {
-            **{"reached": run.reached if found.next is None else found.next, "count": len(found.ids)},
+            **{"reached": run.reached if found.next is None else found.next, "count": made},
             **{"opened": opened, "id": run.id},
         },
     )
-    return len(found.ids) if not opened else None
+    return made if not opened else None
 
 
 def preview(connection: Connection, rule: Rule, now: datetime, limit: int = 20_000) -> list[tuple[str, str, str, int]]:
@@ -89,7 +91,9 @@ def preview(connection: Connection, rule: Rule, now: datetime, limit: int = 20_0
         found = segments.matching(connection, rule.audience, after, limit)
         if found.ids:
             values = _values(connection, rule, found.ids, now)
-            for account, way, reason, number in connection.execute(_query(connection, rule, "0", _COUNT), values):
+            for account, way, reason, number in connection.execute(
+                _query(connection, rule, "0", _COUNT, "TRUE"), values
+            ):
                 told[account or "", way if not reason else "", reason] += int(number)
         after = found.next
     return [(*key, number) for key, number in sorted(told.items())]
@@ -104,11 +108,11 @@ def _values(connection: Connection, rule: Rule, people: Sequence[int], now: date
     }
 
 
-def _query(connection: Connection, rule: Rule, said: str, what: str) -> TextClause:
+def _query(connection: Connection, rule: Rule, said: str, what: str, new: str) -> TextClause:
     cap = _CAP if rule.most is not None else "FALSE"
     sqlite = connection.dialect.name == "sqlite"
     listed = f"(SELECT {'value FROM json_each(:people)' if sqlite else 'unnest(CAST(:people AS bigint[]))'})"
-    sql = _BEST.format(people=listed, text=said, cap=cap, typed=_TYPED) + what
+    sql = _BEST.format(people=listed, text=said, cap=cap, typed=_TYPED, new=new) + what
     return text(sql).bindparams(*(bindparam(name, expanding=True) for name in _ACCOUNTS))
 
 
@@ -123,13 +127,16 @@ def _text_of(texts: Mapping[str, int]) -> str:
 _ACCOUNTS = ("bots", "service", "mass", "pages")
 # Of each person's identities the best: one that can be written to now, where they spoke last; else by mass send; else
 # where they fetch; else the one that tells why not.
+# Somebody whom uniting gave a row that was another's is met again where the numbers of both differ.
+_NEW = "NOT EXISTS (SELECT 1 FROM delivery h WHERE h.subscriber = s.id AND h.run = :run)"
 _CAP = (
     "(SELECT COUNT(*) FROM delivery e WHERE e.subscriber = b.subscriber AND e.run IS NOT NULL AND e.due_at > :week "
     "AND e.state NOT IN ('refused', 'failed')) >= :most"
 )
 _BEST = """
 WITH chosen AS MATERIALIZED (
-  SELECT s.id, s.consent, s.blocked_at, {text} AS text FROM subscriber s WHERE s.id IN {people}
+  SELECT s.id, s.consent, s.blocked_at, {text} AS text FROM subscriber s
+  WHERE s.id IN {people} AND {new}
 ), told AS (
   SELECT p.id AS subscriber, p.consent, p.blocked_at, p.text, i.id AS identity,
     i.channel || ':' || i.account AS account, i.heard_at,
@@ -169,5 +176,6 @@ SELECT :first_id + row_number() OVER (ORDER BY subscriber) - 1, subscriber, COAL
   CASE WHEN reason <> '' THEN CAST(:at AS BIGINT) END, :run,
   CASE WHEN way IN ('bot', 'service', 'mass', 'page') THEN way END
 FROM best
+RETURNING subscriber
 """
 _COUNT = "SELECT account, way, reason, COUNT(*) FROM best GROUP BY account, way, reason ORDER BY 1, 2, 3"

@@ -15,6 +15,7 @@ def upgrade() -> None:
     _push()
     _runs()
     _deliveries()
+    op.add_column("rate", sa.Column("recent", sa.Text(), nullable=True))
 
 
 def _push() -> None:
