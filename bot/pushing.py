@@ -109,7 +109,7 @@ class Pushes:
             def one(connection: Any, now: datetime = now) -> int | None:
                 return push_opening.open_slice(connection, run.id, rule, size, now)
 
-            opened = await self._writer.run(one)
+            opened = await self._writer.apart(one)
 
     def _library(self, revision: int) -> Library:
         current = self._writer.library

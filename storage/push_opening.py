@@ -126,9 +126,13 @@ def _text_of(texts: Mapping[str, int]) -> str:
 
 _ACCOUNTS = ("bots", "service", "mass", "pages")
 # Of each person's identities the best: one that can be written to now, where they spoke last; else by mass send; else
-# where they fetch; else the one that tells why not.
-# Somebody whom uniting gave a row that was another's is met again where the numbers of both differ.
-_NEW = "NOT EXISTS (SELECT 1 FROM delivery h WHERE h.subscriber = s.id AND h.run = :run)"
+# where they fetch; else the one that tells why not. Materialised, or what is counted would be counted at every mention.
+# Somebody whom uniting gave a row that was another's is met again where the numbers of both differ. Said so that each
+# person is looked up by number: joined, or by the run's index, all rows so far would be read for every slice.
+_NEW = (
+    "(SELECT COUNT(*) FROM (SELECT 1 FROM delivery h WHERE h.subscriber = s.id AND h.run IS NOT NULL "
+    "AND h.run + 0 = :run LIMIT 1) AS one) = 0"
+)
 _CAP = (
     "(SELECT COUNT(*) FROM delivery e WHERE e.subscriber = b.subscriber AND e.run IS NOT NULL AND e.due_at > :week "
     "AND e.state NOT IN ('refused', 'failed')) >= :most"
@@ -137,7 +141,7 @@ _BEST = """
 WITH chosen AS MATERIALIZED (
   SELECT s.id, s.consent, s.blocked_at, {text} AS text FROM subscriber s
   WHERE s.id IN {people} AND {new}
-), told AS (
+), told AS MATERIALIZED (
   SELECT p.id AS subscriber, p.consent, p.blocked_at, p.text, i.id AS identity,
     i.channel || ':' || i.account AS account, i.heard_at,
     CASE WHEN i.id IS NULL OR NOT i.following OR i.address IS NULL THEN 'gone'
@@ -156,7 +160,7 @@ WITH chosen AS MATERIALIZED (
   SELECT t.*, row_number() OVER (PARTITION BY subscriber ORDER BY
     CASE way WHEN 'bot' THEN 0 WHEN 'service' THEN 0 WHEN 'mass' THEN 1 WHEN 'page' THEN 2 WHEN 'used_up' THEN 3
              WHEN 'shut' THEN 4 WHEN 'off' THEN 5 ELSE 6 END, COALESCE(heard_at, 0) DESC, identity) AS place FROM told t
-), best AS (
+), best AS MATERIALIZED (
   SELECT b.*, CASE WHEN b.blocked_at IS NOT NULL THEN 'blocked' WHEN NOT b.consent THEN 'no_consent'
     WHEN {cap} THEN 'over_cap'
     WHEN b.way = 'gone' THEN 'unreachable' WHEN b.way = 'off' THEN 'account_off'

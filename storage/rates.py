@@ -12,8 +12,8 @@ from sqlalchemy import Connection, text
 
 _SECOND = 1_000_000
 _SLOT = 10_000
-# What leaves within 1.02 s of grants stays within the limit: a request may start a commit's length after its grant.
-_WINDOW = 102  # slots
+# What leaves within 1.04 s of grants stays within the limit: a request may start a commit's length after its grant.
+_WINDOW = 104  # slots
 
 
 def room(connection: Connection, account: str, per_second: float, machine_now: int) -> int:
