@@ -13,11 +13,11 @@ import typer
 
 from bot import commands_stop, spoken
 from bot.commands_act import act_cli
-from bot.commands_push import push_cli
 from bot.commands_backup import backup_cli
 from bot.commands_doctor import doctor
 from bot.commands_plan import plan_cli
 from bot.commands_poster import poster_cli
+from bot.commands_push import push_cli
 from bot.commands_segment import segment_cli
 from bot.commands_serve import serve
 from bot.commands_staff import staff_cli

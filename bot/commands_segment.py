@@ -70,7 +70,7 @@ def segment_count(
     as_json: Json = False,
 ) -> None:
     """这个客群现在有多少人，各渠道怎样 | how many a segment holds now, and on which channels."""
-    from content.plan.audience import tree_of
+    from content.plan.audience import holdout, tree_of
     from content.segments import write
     from storage import segments
 
@@ -93,12 +93,6 @@ def segment_count(
         show_json({"campaign": name, "rule": {"zh": write(tree, "zh"), "en": write(tree, "en")}, **_tree(split)})
         return
     _show(split, write(tree, "zh" if language() == "zh" else "en"))
-
-
-def holdout(plan: Plan) -> int:
-    """A plan's holdout as buckets out of 10000."""
-    share = plan.evaluation.holdout if plan.evaluation else None
-    return int((share or 0) * 10_000)
 
 
 def _read(text: str, plan: Plan, as_json: bool) -> Rule:

@@ -139,6 +139,9 @@ class Rate(SQLModel, table=True):
     second: int = _big(default=0)  # machine time, whole seconds
     used: int = Field(default=0)  # and microseconds within that second
     pause_until: datetime = _at()
+    recent: str | None = _text(
+        default=None
+    )  # what was granted in the last second: `slot:count` of ten milliseconds each
 
 
 class Subscriber(SQLModel, table=True):

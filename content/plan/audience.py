@@ -57,6 +57,12 @@ def tree_of(plan: Plan, to: str) -> Tree:
     return {**{one.id: one.tree for one in plan.segments or ()}, **WORDS}[to]
 
 
+def holdout(plan: Plan) -> int:
+    """A plan's holdout as buckets out of 10000."""
+    share = plan.evaluation.holdout if plan.evaluation else None
+    return int((share or 0) * 10_000)
+
+
 def ids(segments: Sequence[Segment] | None) -> list[str]:
     """The names of a plan's segments."""
     return [one.id for one in segments or ()]

@@ -16,7 +16,7 @@ from bot.console.pages.push_words import FORM, KIND, WEEKDAYS, Say, suggestions
 from bot.console.pages.pushes import PUSHES
 from bot.console.push_preview import audience, bubbles, picture_url
 from bot.console.visit import Missing, Visit, Wrong
-from campaigns import mechanics, pushing
+from campaigns import mechanics, push_audience, pushing
 from campaigns.desk import ActRefused, NotAllowed
 from content import posters
 from content import pushes as saying
@@ -200,6 +200,7 @@ async def preview_of(visit: Visit, push: Push, library: Library, *, fresh: bool 
     faults, shown = await asyncio.to_thread(draw)
     told = None
     try:
+        push_audience.check(library.plan, push.audience)
         rows = await visit.app.pushes.people(push, visit.read, fresh=fresh)
         told = audience(rows, push.content, len(library.plan.languages))
     except ActRefused as refused:

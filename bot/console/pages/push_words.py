@@ -7,6 +7,8 @@ from typing import Any
 
 from bot.console.pages.people_words import CHANNEL, KINDS_OF
 from bot.console.words import Pairs
+from campaigns import push_audience
+from campaigns.desk import ActRefused
 from content.plan.audience import WORDS as FOUR
 from content.plan.model import Plan
 from content.segments import RuleFault, parse, write
@@ -173,8 +175,16 @@ class Say:
 
 
 def suggestions(plan: Plan, say: Say) -> list[tuple[str, str]]:
-    """What can be written for an audience: the words of the plan's language, and the plan's segments."""
-    return [(word, say.audience(word, plan)) for word in (*FOUR, *(one.id for one in plan.segments or ()))]
+    """What can be written for an audience now: the words of the plan's language, and the plan's segments."""
+    return [(word, say.audience(word, plan)) for word in (*FOUR, *(one.id for one in plan.segments or ())) if _can(word, plan)]
+
+
+def _can(word: str, plan: Plan) -> bool:
+    try:
+        push_audience.check(plan, word)
+    except ActRefused:
+        return False
+    return True
 
 
 def wall(instant: datetime, zone: tzinfo) -> str:
