@@ -87,6 +87,23 @@ class Pushes:
         """For whom a push is, and how it may go on the accounts that are open now."""
         return push_clock.rule(push, self._library(push.revision), await self.ways(), now)
 
+    async def people(self, push: pushes.Push, read: Read, *, fresh: bool = False) -> People:
+        """What would become of everybody if it went out now, as `push_opening.preview` tells it.
+
+        A page may ask with every change of its form: one count at a time, and a young one of the same audience is told
+        again unless it must be `fresh`. `read` runs a query beside the event loop.
+        """
+        rule = await self.rule(push, self._now())
+        key = (push.audience, str(push.content.get("wechat")), push.revision)
+        async with self._counting:
+            at, told = self._counted.get(key, (0.0, []))
+            if fresh or not at or time.monotonic() - at > _COUNT_SECONDS:
+                told = await read(push_opening.preview, rule, self._now())
+                if len(self._counted) >= _COUNTS_KEPT:
+                    self._counted.clear()
+                self._counted[key] = (time.monotonic(), told)
+            return told
+
     async def ways(self) -> dict[str, list[str]]:
         """The accounts that are open now, by the ways they have."""
         by_way: dict[str, list[str]] = {}

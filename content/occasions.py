@@ -45,9 +45,7 @@ def following(schedule: Mapping[str, Any], zone: tzinfo, after: datetime) -> dat
     return None
 
 
-def days(
-    schedule: Mapping[str, Any], zone: tzinfo, start: datetime, end: datetime
-) -> Iterator[tuple[datetime, bool]]:
+def days(schedule: Mapping[str, Any], zone: tzinfo, start: datetime, end: datetime) -> Iterator[tuple[datetime, bool]]:
     """Its first instant of each local day from `start` until before `end`, and whether there are more that day.
 
     Raises BadSchedule.

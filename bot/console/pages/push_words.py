@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, tzinfo
-from typing import Any
+from typing import Any, ClassVar
 
 from bot.console.pages.people_words import CHANNEL, KINDS_OF
 from bot.console.words import Pairs
@@ -56,8 +57,8 @@ AUDIENCES: Pairs = {
     "referrers": ("带来过好友的用户", "referrers: people who brought a friend"),
 }
 WEEKDAYS: Pairs = {
-    **{"mon": ("周一", "Monday"), "tue": ("周二", "Tuesday"), "wed": ("周三", "Wednesday"), "thu": ("周四", "Thursday")},
-    **{"fri": ("周五", "Friday"), "sat": ("周六", "Saturday"), "sun": ("周日", "Sunday")},
+    **{"mon": ("周一", "Monday"), "tue": ("周二", "Tuesday"), "wed": ("周三", "Wednesday")},
+    **{"thu": ("周四", "Thursday"), "fri": ("周五", "Friday"), "sat": ("周六", "Saturday"), "sun": ("周日", "Sunday")},
 }
 WAYS: Pairs = {
     "bot": ("机器人消息", "a message by the bot"),
@@ -123,10 +124,13 @@ FORM: Pairs = {
 }
 
 
+_WEEKLY = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* ([a-z]{3})")
+
+
 class Say:
     """What is stored as a code, in one language: `say("state", code)`; a code without words is shown as it is."""
 
-    _tables = {
+    _tables: ClassVar[dict[str, Pairs]] = {
         **{"state": STATES, "step": STEPS, "kind": KIND, "weekday": WEEKDAYS, "way": WAYS, "row": ROWS, "job": JOBS},
         **{"reason": {**KINDS_OF["end"], **REASONS}, "channel": CHANNEL, "form": FORM},
     }
@@ -166,17 +170,17 @@ class Say:
         if "at" in schedule:
             return str(schedule["at"])[:16].replace("T", " ")
         cron = str(schedule.get("cron", ""))
-        minute, hour, *rest = (*cron.split(), "", "", "")
-        day = rest[2] if len(cron.split()) == 5 and rest[:2] == ["*", "*"] else ""
-        if day in WEEKDAYS and minute.isdigit() and hour.isdigit():
-            at = f"{hour:0>2}:{minute:0>2}"
+        again = _WEEKLY.fullmatch(cron)
+        if again and again[3] in WEEKDAYS:
+            day, at = again[3], f"{again[2]:0>2}:{again[1]:0>2}"
             return f"每{self('weekday', day)} {at}" if self._place == 0 else f"every {self('weekday', day)} at {at}"
         return f"重复 {cron}" if self._place == 0 else f"again and again: {cron}"
 
 
 def suggestions(plan: Plan, say: Say) -> list[tuple[str, str]]:
     """What can be written for an audience now: the words of the plan's language, and the plan's segments."""
-    return [(word, say.audience(word, plan)) for word in (*FOUR, *(one.id for one in plan.segments or ())) if _can(word, plan)]
+    known = (*FOUR, *(one.id for one in plan.segments or ()))
+    return [(word, say.audience(word, plan)) for word in known if _can(word, plan)]
 
 
 def _can(word: str, plan: Plan) -> bool:
@@ -190,4 +194,3 @@ def _can(word: str, plan: Plan) -> bool:
 def wall(instant: datetime, zone: tzinfo) -> str:
     """An instant on the campaign's clocks, to the minute."""
     return instant.astimezone(zone).strftime("%Y-%m-%d %H:%M")
-
