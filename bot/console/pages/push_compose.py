@@ -56,8 +56,8 @@ WORDS = {
     "whom": ("发给谁、什么时候", "To whom, and when"),
     "audience": ("发给谁", "To whom"),
     "audience_hint": (
-        "{words}，或方案里的客群，或一条规则",
-        "{words}, a segment of the plan, or a rule",
+        "下面的一个词，或一条规则，例如：积分 >= 100 且 非 访客",
+        "one of these words, or a rule such as: points >= 100 and not guest",
     ),
     "wechat": ("微信上怎么发", "On WeChat"),
     "wechat.mass": (
