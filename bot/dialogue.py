@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from campaigns import joining, mechanics, menu, referral, service, words
+from campaigns import blocking, joining, mechanics, menu, quiz, referral, service, words
 from campaigns.refusals import Refusal
 from campaigns.turn import Turn
 from content.message import Choice
@@ -47,6 +48,10 @@ def _inner(turn: Turn, said: str) -> bool:
     if turn.heard.kind not in ("timer", "internal"):
         return False
     kind = turn.heard.data["kind"]
+    if turn.is_blocked or (turn.heard.data.get("test") and not turn.is_test):
+        # To somebody blocked nothing falls due; nor does what a test laid down, once it is over.
+        turn.note("withheld", kind=kind)
+        return True
     for module in mechanics().values():
         if kind in getattr(module, "TIMERS", ()):
             module.on_timer(turn, kind)
@@ -58,11 +63,13 @@ def _platform(turn: Turn, said: str) -> bool:
     """What the platform reports: arriving is greeted, leaving and the rest are recorded in silence."""
     kind = turn.heard.kind
     if kind in ("follow", "scan"):
-        if _held(turn):
+        if _held(turn) or turn.is_blocked:
             if kind == "follow":
                 turn.note("followed", channel=turn.heard.channel)
             if turn.heard.data.get("scene"):
                 referral.touched(turn)
+            if not _held(turn) and turn.heard.data.get("by") != "reconcile":  # found out later: a riddle by then
+                blocking.tell(turn)
         else:
             menu.welcome(turn)
         return True
@@ -73,6 +80,8 @@ def _platform(turn: Turn, said: str) -> bool:
         return True
     if kind in _SILENT:
         event = str(turn.heard.data.get("event", kind)).lower()
+        if event == "masssendjobfinish":
+            turn.mass_finished()
         turn.note("noticed", what=event[:40])
         if event in _WITHDRAWN:
             turn.forget()
@@ -93,6 +102,31 @@ def _staff(turn: Turn, said: str) -> bool:
 def _human(turn: Turn, said: str) -> bool:
     """人工 always reaches people."""
     return _command(turn, said, lambda mechanic, command: (mechanic, command) == ("service", "human"))
+
+
+def _blocked(turn: Turn, said: str) -> bool:
+    """Somebody blocked may see, take away and refuse what is kept of them; else they are told once a day why not."""
+    if not turn.is_blocked:
+        return False
+    form = turn.recall("form")
+    if form.get("mechanic") == "privacy" and _form(turn, said):
+        return True
+    if form:
+        turn.remember("form", {})  # or the first words after the block would fill it
+    chosen = _chosen(turn, said)
+    if chosen:
+        turn.hear_as(chosen)
+    if not _command(turn, normal(chosen) if chosen else said, lambda *found: found in blocking.STILL):
+        blocking.tell(turn)
+    return True
+
+
+def _quiz(turn: Turn, said: str) -> bool:
+    """A choice of a quiz's question, tapped or typed; it says itself which, so it comes before what a form may take."""
+    if not quiz.heard(turn):
+        return False
+    _forget_misses(turn)
+    return True
 
 
 def _form(turn: Turn, said: str) -> bool:
@@ -124,7 +158,7 @@ def _number(turn: Turn, said: str) -> bool:
         return False
     turn.hear_as(said)
     chosen = normal(said)
-    return any(step(turn, chosen) for step in (_leave, _human, _mechanics, _faq, _lost))
+    return any(step(turn, chosen) for step in (_leave, _human, _quiz, _mechanics, _faq, _lost))
 
 
 def _chosen(turn: Turn, said: str) -> str:
@@ -193,6 +227,8 @@ ORDER: tuple[Callable[[Turn, str], bool], ...] = (
     _leave,
     _staff,
     _human,
+    _blocked,
+    _quiz,
     _form,
     _joining,
     _referral,
@@ -232,6 +268,9 @@ def answer(group: Group, draft: Draft, make: Callable[[Draft], Turn]) -> tuple[D
         if draft.incoming.kind not in _SILENT:
             turn.say("fault.sorry", "human", "menu")
             _remember_choices(turn)
+    if turn.is_test and turn.messages:
+        mark, first = turn.phrase("test.mark"), turn.messages[0]
+        turn.messages[0] = replace(first, text=f"{mark}\n{first.text}")
     return draft, [message.tree() for message in turn.messages]
 
 

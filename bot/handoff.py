@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot import followers
-from campaigns import copies, rights
+from campaigns import copies, pushing, rights
+from campaigns.asked import Fault, Unfit
 from campaigns.desk import ActRefused, Desk, apply_plan
 from content.bundle import Bundle
 
@@ -63,6 +64,8 @@ class Handoff:
             answer = await self._answer(json.loads(await reader.readline()), tell)
         except ActRefused as refused:
             answer = {"refused": {"zh": refused.zh, "en": refused.en}}
+            if isinstance(refused, Unfit):
+                answer["faults"] = [[fault.line, fault.zh, fault.en] for fault in refused.faults]
         except (ValueError, KeyError) as broken:
             answer = {"refused": {"zh": f"命令不完整：{broken}", "en": f"incomplete command: {broken}"}}
         with contextlib.suppress(ConnectionError):  # who asked may have gone; what was done stays done
@@ -75,6 +78,21 @@ class Handoff:
         if asked["act"] in followers.JOBS:
             return await followers.do(self._app, asked, tell)
         now = self._app.now()
+        if str(asked["act"]).startswith("act."):
+            from bot import commands_act
+
+            alone = not self._app.settings.console.second_person
+            means = commands_act.Means(self._app.vault, alone, self._app.writer.library)
+            return await self._app.writer.run(lambda connection: commands_act.perform(connection, asked, now, means))
+        if str(asked["act"]).startswith("push."):
+            from bot import commands_push
+
+            assert self._app.pushes
+            ways, library = await self._app.pushes.ways(), self._app.writer.library
+            alone = not self._app.settings.console.second_person
+            return await self._app.writer.run(
+                lambda connection: commands_push.perform(connection, asked, now, library, ways, alone=alone)
+            )
         return await self._app.writer.run(lambda connection: perform(connection, asked, now))
 
 
@@ -83,7 +101,10 @@ def perform(connection: Any, asked: dict[str, Any], now: Any) -> dict[str, Any]:
     if asked["act"] == "plan.apply":
         files = {path: base64.b64decode(raw) for path, raw in asked["files"].items()}
         desk = Desk(connection, "operator", frozenset({"plan.apply"}), now, asked.get("why", ""))
-        applied = apply_plan(desk, Bundle.of(files), asked["expected"])
+        bundle = Bundle.of(files)
+        applied = apply_plan(desk, bundle, asked["expected"])
+        if applied.changed:
+            pushing.sync(desk, bundle.plan, applied.number)
         return {"number": applied.number, "changed": applied.changed}
     if asked["act"] == "backup.release":
         desk = Desk(connection, "operator", rights.OPERATOR, now)
@@ -92,6 +113,10 @@ def perform(connection: Any, asked: dict[str, Any], now: Any) -> dict[str, Any]:
         from bot import commands_stop
 
         return commands_stop.perform(connection, asked, now)
+    if str(asked["act"]).startswith("standing."):
+        from bot import commands_standing
+
+        return commands_standing.perform(connection, asked, now)
     if str(asked["act"]).startswith("staff."):
         from bot import commands_staff
 
@@ -117,6 +142,8 @@ def ask(database: Path, asked: dict[str, Any], tell: followers.Tell = lambda pro
             answer: dict[str, Any] = json.loads(said)
             if "progress" in answer:
                 tell(answer["progress"])
+            elif "faults" in answer:
+                raise Unfit([Fault(*fault) for fault in answer["faults"]])
             elif "refused" in answer:
                 raise ActRefused(**answer["refused"])
             else:

@@ -77,11 +77,15 @@ class Pushes:
 
     async def rule(self, push: pushes.Push, now: datetime) -> Rule:
         """For whom a push is, and how it may go on the accounts that are open now."""
+        return push_clock.rule(push, self._library(push.revision), await self.ways(), now)
+
+    async def ways(self) -> dict[str, list[str]]:
+        """The accounts that are open now, by the ways they have."""
         by_way: dict[str, list[str]] = {}
         for channel in self._channels:
             for way in await channel.ways():
                 by_way.setdefault(way, []).append(f"{channel.name}:{channel.account}")
-        return push_clock.rule(push, self._library(push.revision), by_way, now)
+        return by_way
 
     # ---- beginning and opening
 
@@ -98,8 +102,8 @@ class Pushes:
         push = await self._writer.run(lambda connection: pushes.find(connection, run.push))
         assert push
         rule, size = await self.rule(push, self._now()), self._slice
-        opened: int | None = size
-        while opened == size:
+        opened: int | None = 0
+        while opened is not None:
             now = self._now()
 
             def one(connection: Any, now: datetime = now) -> int | None:

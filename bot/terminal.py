@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from bot.config import Settings
     from content.bundle import Bundle
     from storage.store import Store
+
+Perform = Callable[[Any, dict[str, Any], datetime], dict[str, Any]]  # connection, what is asked, now
+_TRIES = 5
 
 Json = Annotated[bool, typer.Option("--json", help="只输出一个 JSON 文档 | print one JSON document")]
 
@@ -85,11 +89,14 @@ def journal(settings: Settings) -> Path:
     return database.with_name(database.name + ".erasures") if database else Path("data/koukou.erasures")
 
 
-def act(settings: Settings, asked: dict[str, Any]) -> dict[str, Any]:
-    """Do a writing act: in the serving process where one holds the SQLite file, else here. Raises ActRefused."""
+def act(settings: Settings, asked: dict[str, Any], here: Perform | None = None) -> dict[str, Any]:
+    """Do a writing act: in the serving process where one holds the SQLite file, else here, by `here` where it is given.
+
+    Raises ActRefused.
+    """
     from bot.handoff import ask, perform
     from storage import schema
-    from storage.store import Store, StoreLocked
+    from storage.store import DatabaseFault, Store, StoreLocked, passing
 
     try:
         store = Store(settings.storage.url)
@@ -99,10 +106,19 @@ def act(settings: Settings, asked: dict[str, Any]) -> dict[str, Any]:
             zh, en = "数据库被另一个命令占用，请稍后再试", "another command holds the database; try again"
             raise refuse(zh, en) from None
         return answer
-    if store.is_sqlite:
-        schema.upgrade(store)
-    with store.begin() as connection:
-        return perform(connection, asked, datetime.now(UTC))
+    try:
+        if store.is_sqlite:
+            schema.upgrade(store)
+        for left in reversed(range(_TRIES)):
+            try:
+                with store.begin() as connection:
+                    return (here or perform)(connection, asked, datetime.now(UTC))
+            except DatabaseFault as fault:  # another node may hold a lock for a moment
+                if not left or not passing(fault):
+                    raise
+    finally:
+        store.close()
+    raise AssertionError("unreachable")
 
 
 def applied(store: Store, campaign: str | None) -> tuple[Bundle, str, int]:

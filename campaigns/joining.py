@@ -10,7 +10,7 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
-from campaigns import mechanics, referral
+from campaigns import mechanics, quiz, referral
 from campaigns.turn import Turn
 from content.message import Message
 from storage import joining
@@ -110,11 +110,14 @@ def _join(turn: Turn) -> None:
         return _refuse(turn, "guests", "joining.guests", "menu", "human")
     if any(channel != _BROWSER for channel, _ in older.homes & younger.homes):
         return _refuse(turn, "same_account", "joining.same_account", "connect", "human", "menu")
+    if older.speaker.tester_since is not None or younger.speaker.tester_since is not None:
+        return _refuse(turn, "tester", "joining.tester", "human", "menu")
     pair.standing = standing(pair, referral.typed_within(turn) + turn.stopped_since(instant(older.created_at)))
     settled = turn.unite(pair, _attributes(pair))
     _remember(turn, pair)
     if not (older.speaker.guest and younger.speaker.guest):
         referral.become_known(turn)
+        quiz.joined(turn)
     owned = (older.referral, younger.referral)
     turn.note(
         "joined",
@@ -192,6 +195,8 @@ def _tell(turn: Turn, pair: Pair, settled: Settled) -> None:
         for phrase, count in (("joining.twice", settled.reversed), ("joining.waiting", settled.waiting))
         if count
     ]
+    if pair.older.speaker.blocked or pair.younger.speaker.blocked:
+        more.append(turn.phrase("blocked.why"))
     turn.say_text("\n".join([turn.phrase("joining.done", points=points), *more]), "points", "menu")
     told = "\n".join([turn.phrase("joining.told", points=points), *more])
     choices = tuple(turn.library.choice(turn.language, command) for command in ("points", "human"))

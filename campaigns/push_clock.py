@@ -10,14 +10,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from campaigns import pushing
+from campaigns import push_audience, pushing
 from campaigns.desk import Desk
 from content.library import Library
 from content.occasions import following, recurs
+from content.plan.audience import holdout
 from storage import mass_jobs, push_runs, pushes, stops
 from storage.push_opening import Rule
 from storage.push_runs import Run
 from storage.pushes import Push
+from storage.segments import Audience
 from storage.tables import micros
 
 TRIED_LEAST = 20  # before that a share of errors says nothing
@@ -111,7 +113,10 @@ def rule(push: Push, library: Library, ways: Mapping[str, Sequence[str]], now: d
     """For whom a push is, and how it may go, on accounts (`channel:account`) by the ways they have."""
     social = library.plan.social
     month = now.astimezone(_CHINA).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    plan = library.plan
+    audience = Audience(plan.id, push_audience.tree(plan, push.audience), now, plan.zone, holdout(plan))
     return Rule(
+        audience=audience,
         bots=ways.get("bot", ()),
         service=ways.get("service", ()),
         mass=ways.get("mass", ()) if push.content.get("wechat") == "mass" else (),

@@ -11,10 +11,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from campaigns import push_audience
 from campaigns.desk import ActRefused, Desk
 from content import pushes as saying
 from content.library import Library
 from content.occasions import BadSchedule, following, recurs, weekly
+from content.plan.model import Plan
 from content.plan.outreach import Push as Planned
 from storage import mass_jobs, push_runs, pushes
 from storage.pushes import Push, Step
@@ -54,10 +56,16 @@ def create(
 ) -> Push:
     """A draft; the same `key` again gives the push that it made. Needs `pushes.write`. Raises ActRefused."""
     desk.require("pushes.write")
-    given = limits or {}
     push = Push(
-        *(key, library.plan.id, _name(name), dict(content), audience, dict(schedule), _limits(given)),
-        *(library.revision, desk.actor),
+        key=key,
+        campaign=library.plan.id,
+        name=_name(name),
+        content=dict(content),
+        audience=audience,
+        schedule=dict(schedule),
+        limits=_limits(limits or {}),
+        revision=library.revision,
+        author=desk.actor,
     )
     _sound(push, library, desk)
     stored = pushes.add(desk.connection, push, desk.now)
@@ -168,13 +176,13 @@ def cancel(desk: Desk, number: int) -> Push:
     return push
 
 
-def sync(desk: Desk, library: Library) -> list[Push]:
+def sync(desk: Desk, plan: Plan, revision: int) -> list[Push]:
     """Make the pushes of the plan's revision those that are here: new ones and changed ones wait for approval, and one
     that the plan no longer has is cancelled. Whatever runs or is over stays as it is. Needs `plan.apply`."""
     desk.require("plan.apply")
-    campaign, social = library.plan.id, library.plan.social
+    campaign, social = plan.id, plan.social
     known = pushes.of_plan(desk.connection, campaign)
-    planned = {one.id: _planned(library, one, desk) for one in (social.pushes or () if social else ())}
+    planned = {one.id: _planned(plan, revision, one, desk.actor) for one in (social.pushes or () if social else ())}
     touched = []
     for name, push in planned.items():
         before = known.get(name)
@@ -256,6 +264,7 @@ def _of(desk: Desk, number: int) -> Push:
 def _sound(push: Push, library: Library, desk: Desk) -> None:
     for zh, en in saying.faults(push.content, library):
         raise ActRefused(zh, en)
+    push_audience.check(library.plan, push.audience)
     try:
         following(push.schedule, library.plan.zone, desk.now)
     except BadSchedule as bad:
@@ -288,7 +297,7 @@ def _latest(push: Push) -> timedelta:
     return timedelta(minutes=int(push.schedule.get("latest", LATEST_MINUTES)))
 
 
-def _planned(library: Library, one: Planned, desk: Desk) -> Push:
+def _planned(plan: Plan, revision: int, one: Planned, author: str) -> Push:
     if one.at is not None:
         schedule: dict[str, Any] = {"at": one.at.isoformat()}
     else:
@@ -297,15 +306,15 @@ def _planned(library: Library, one: Planned, desk: Desk) -> Push:
     if one.latest is not None:
         schedule["latest"] = int(one.latest.total_seconds() // 60)
     return Push(
-        *(
-            f"plan/{library.plan.id}/{one.id}",
-            library.plan.id,
-            one.id,
-            saying.of_plan(one, library.plan.languages),
-            one.to,
-            schedule,
-        ),
-        *(_limits({}), library.revision, desk.actor),
+        key=f"plan/{plan.id}/{one.id}",
+        campaign=plan.id,
+        name=one.id,
+        content=saying.of_plan(one, plan.languages),
+        audience=one.to,
+        schedule=schedule,
+        limits=_limits({}),
+        revision=revision,
+        author=author,
     )
 
 

@@ -1,6 +1,6 @@
 """Bringing friends: who counts as a newcomer by whose code, what both are told, and the list of those one brought.
 
-A referral begins here as pending, and staff may reject it; what makes it count, and its reward, come with the sign-up.
+A referral begins here as pending; what makes it count, and its reward, come with the sign-up.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from campaigns.desk import ActRefused, Desk
 from campaigns.naming import FIELD
 from campaigns.refusals import NotRunning
 from campaigns.turn import Turn
@@ -147,23 +146,6 @@ def become_known(turn: Turn) -> None:
         turn.later("referral_touch", "referral_touch", turn.now, scene=f"r_{code}")
 
 
-def reject(desk: Desk, referee: int, revision: int) -> bool:
-    """Staff find that a referral was none; False when it is rejected already. Needs the right `referrals.reject`.
-
-    Raises ActRefused for nobody's guest, and when it was rewarded already.
-    """
-    desk.require("referrals.reject")
-    try:
-        return referrals.move(desk.connection, referee, "rejected", desk.actor, revision, desk.now)
-    except KeyError:
-        raise ActRefused("这位用户没有推荐人", "nobody referred this person") from None
-    except referrals.Unlawful as wrong:
-        raise ActRefused(
-            f"推荐的状态是 {wrong.state}，不能再拒绝，只能扣回奖励",
-            f"the referral is {wrong.state} and cannot be rejected; its reward can be clawed back",
-        ) from None
-
-
 def typed_within(turn: Turn) -> timedelta:
     """For how long after the first contact somebody is still new enough to be referred."""
     return (turn.plan.referral and turn.plan.referral.typed_within) or timedelta()
@@ -182,9 +164,13 @@ def _judge(turn: Turn, *, newcomer: bool) -> str:
         return "unknown"
     if owner.id == turn.person:
         return "own"
+    if owner.blocked or (owner.tester_since is not None and not turn.is_test):
+        return "not_usable"
+    if turn.is_test and owner.tester_since is None:
+        return "testers_only"
     if owner.guest:
         return "not_yet"
-    if not turn.plan.window.holds(turn.now):
+    if not turn.in_window:
         return "closed"
     if turn.was_brought:
         return "brought"

@@ -20,6 +20,12 @@ class Refusal(Exception):
         self.fields = fields
 
 
+class Blocked(Refusal):
+    """Staff keep the person from taking part."""
+
+    phrase = "blocked.why"
+
+
 class OutsideWindow(Refusal):
     """The campaign has not begun, or is over. Fields: `start`, `end` (local dates)."""
 

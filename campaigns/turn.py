@@ -11,12 +11,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from campaigns.refusals import BudgetSpent, GuestLimit, NotEnoughPoints, OutsideWindow
-from content.message import Choice, Message, Picture
+from campaigns.books import Books
+from campaigns.refusals import Blocked, BudgetSpent, GuestLimit, NotEnoughPoints, OutsideWindow
+from content.message import Choice, Message, Picture, Poll
+from content.quizzes import Quiz
 from storage import ledger
 from storage.group import Draft, Group
 from storage.incoming import Incoming
 from storage.joining import Meeting
+from storage.quizzes import Best
 from storage.referrals import Friend, Owner, code_in
 from storage.tables import instant, micros
 from storage.uniting import Pair, Settled, settle
@@ -38,9 +41,9 @@ class Turn:
     ) -> None:
         self._group = group
         self._draft = draft
-        self._slot = slot
         self.library = library
         self.plan = library.plan
+        self._books = Books(library.plan.id, slot, draft.speaker.id, draft.test)
         self.dice = dice
         self.now: datetime = draft.incoming.at
         self.messages: list[Message] = []
@@ -76,6 +79,16 @@ class Turn:
     def is_guest(self) -> bool:
         """Whether the person is known by the web chat alone."""
         return bool(self._draft.value("guest"))
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether staff keep the person from taking part."""
+        return self._draft.speaker.blocked
+
+    @property
+    def is_test(self) -> bool:
+        """Whether this turn is a test, which lives the campaign before its start and counts for nothing."""
+        return self._draft.test is not None
 
     @property
     def language(self) -> str:
@@ -125,15 +138,22 @@ class Turn:
         self.say_text(self.phrase(key, **fields), *choices, picture=picture, in_place=in_place)
 
     def say_text(
-        self, text: str, /, *choices: str | Choice, picture: Picture | None = None, in_place: bool = False
+        self,
+        text: str,
+        /,
+        *choices: str | Choice,
+        picture: Picture | None = None,
+        in_place: bool = False,
+        poll: Poll | None = None,
     ) -> None:
         """Answer with a text that is not a phrase (a FAQ answer, a list).
 
-        `in_place` lets it take the place of the message whose button was tapped, where that reads better.
+        `in_place` lets it take the place of the message whose button was tapped, where that reads better; `poll` that
+        a channel with polls of its own shows one instead of text and choices.
         """
         # `data["message"]`: the platform's id of our message whose button was tapped, given by channels that can edit.
         edits = str(self._draft.incoming.data.get("message", "")) if in_place else ""
-        self.messages.append(Message(text, picture, tuple(self._choice(choice) for choice in choices), edits))
+        self.messages.append(Message(text, picture, tuple(self._choice(choice) for choice in choices), edits, poll))
 
     def _choice(self, choice: str | Choice) -> Choice:
         """A command's name becomes its label in the person's language; tapping it says that label's word."""
@@ -143,49 +163,56 @@ class Turn:
 
     def balance(self, unit: str = "points") -> int:
         """What the person can spend of a unit."""
-        return self._group.book.available(ledger.person(self.person, unit), unit)
+        waits = self.is_test and self.is_guest
+        return 0 if waits else self._group.book.available(self._books.owned(unit, guest=False), unit)
 
     def held(self, unit: str = "points") -> int:
         """What waits for a guest until they are known."""
-        return self._group.book.available(ledger.held(self.person, unit), unit)
+        known = self.is_test and not self.is_guest
+        return 0 if known else self._group.book.available(self._books.owned(unit, guest=True), unit)
+
+    @property
+    def in_window(self) -> bool:
+        """Whether the campaign runs now; for a test also before it begins."""
+        window = self.plan.window
+        return window.holds(self.now) or (self.is_test and self.now < window.start)
 
     def require_window(self) -> None:
         """Refuse when the campaign has not begun or is over. Raises OutsideWindow."""
-        window = self.plan.window
-        if not window.start <= self.now < window.end:
+        if not self.in_window:
+            window = self.plan.window
             last = window.end - timedelta(microseconds=1)
             raise OutsideWindow("help", start=self.local_date(window.start), end=self.local_date(last))
 
     def award(self, points: int, once: str, reason: str) -> None:
         """Give points from the campaign's budget; `once` names the occasion, so that it counts once.
 
-        A guest's points are held up to the plan's cap. Raises OutsideWindow, BudgetSpent, GuestLimit.
+        A guest's points are held up to the plan's cap. Raises Blocked, OutsideWindow, BudgetSpent, GuestLimit.
         """
+        self._require_unblocked()
         self.require_window()
-        account = ledger.person(self.person, "points")
         if self.is_guest:
             cap = self.plan.points.guest_cap
             if self.held() + points > cap:
                 raise GuestLimit("points", "connect", "help", cap=cap)
-            account = ledger.held(self.person, "points")
+        account = self._books.owned("points", guest=self.is_guest)
         try:
-            self._post(
-                once,
-                ledger.issue(self._slot, self.plan.id, "points"),
-                account,
-                points,
-                reason,
-            )
+            self._post(once, self._books.source("points"), account, points, reason)
         except ledger.Short:
             raise BudgetSpent("points", "help") from None
 
     def spend(self, points: int, once: str, reason: str, to: str) -> None:
-        """Take points for something, into the account `to`. Raises NotEnoughPoints."""
-        source = ledger.person(self.person, "points")
+        """Take points for something, into the account `to`. Raises Blocked, NotEnoughPoints."""
+        self._require_unblocked()
+        source = self._books.owned("points", guest=False)
         try:
-            self._post(once, source, to, points, reason)
+            self._post(once, source, self._books.sink(to, "points"), points, reason)
         except ledger.Short as short:
             raise NotEnoughPoints("points", "checkin", have=short.available, need=points) from None
+
+    def _require_unblocked(self) -> None:
+        if self.is_blocked:
+            raise Blocked("human", "privacy")
 
     def _done_when_joined(self, table: str, once: str) -> bool:
         """Whether somebody who is one with this person now did it under their own number before."""
@@ -193,6 +220,7 @@ class Turn:
         return bool(ids) and self._group.marked(table, [f"{once}/{number}" for number in ids])
 
     def _post(self, once: str, source: str, destination: str, amount: int, reason: str) -> None:
+        once = self._books.once(once)
         if self._done_when_joined("posting", once):
             return
         key = f"{once}/{self.person}"
@@ -204,7 +232,7 @@ class Turn:
                 source,
                 destination,
                 amount,
-                self.plan.id,
+                self._books.campaign,
                 revision,
                 reason,
             )
@@ -214,19 +242,22 @@ class Turn:
 
     def recall(self, name: str) -> dict[str, Any]:
         """What was remembered of this person under a name; empty when nothing was."""
-        return self._draft.recall(name)
+        return self._draft.recall(self._books.memory(name))
 
     def remember(self, name: str, value: dict[str, Any]) -> None:
         """Keep a small JSON value about this person."""
-        self._draft.memory[name] = value
+        self._draft.memory[self._books.memory(name)] = value
 
     def note(self, kind: str, /, **data: int | str | bool) -> None:
         """Record what happened, as an event. Only numbers, ids and enums: events are kept for ever."""
-        self._draft.events.append((kind, "subscriber", self.plan.id, self.library.revision, data))
+        self._draft.events.append((kind, "subscriber", self._books.campaign, self.library.revision, data))
 
     def later(self, key: str, kind: str, due: datetime, **data: Any) -> None:
         """Have a turn of its own for this person at `due`, once for this key."""
+        key = self._books.once(key)
         if not self._done_when_joined("timer", key):
+            if self.is_test:
+                data["test"] = self._draft.test
             self._draft.timers.append((f"{key}/{self.person}", self.person, kind, micros(due), data))
 
     def tell(self, name: str, value: str | None) -> None:
@@ -274,8 +305,8 @@ class Turn:
 
     @property
     def since(self) -> datetime:
-        """When the person first came."""
-        return instant(self._draft.speaker.created_at)
+        """When the person first came; in a test, when it began."""
+        return instant(self._draft.test or self._draft.speaker.created_at)
 
     @property
     def referral_code(self) -> str:
@@ -300,12 +331,38 @@ class Turn:
         self.note("referred", referrer=owner.id)
         self._draft.brought_by = owner
         self._draft.changes["referrer"] = owner.id
-        key = f"referral/{self.person}"
-        self._draft.timers.append((key, owner.id, "referral_pending", micros(self.now), {"referee": self.person}))
+        key = self._books.once(f"referral/{self.person}")
+        data = {"referee": self.person} | ({"test": owner.tester_since} if self.is_test else {})
+        self._draft.timers.append((key, owner.id, "referral_pending", micros(self.now), data))
 
     def friends(self, offset: int, limit: int) -> tuple[list[Friend], dict[str, int]]:
         """Those whom the person brought, newest first, and how many they are in all, by state."""
         return self._group.friends(self.person, offset, limit)
+
+    # ---- quizzes
+
+    def quizzes(self, revision: int = 0) -> dict[str, Quiz]:
+        """The quizzes that can be asked, by id: those of this revision, or of an earlier one, where one was begun."""
+        if revision in (0, self.library.revision):
+            return self.library.quizzes
+        return self.library.earlier_quizzes(revision, lambda: self._group.files(self.plan.id, revision))
+
+    def tally(self, quiz: str, what: str, question: str = "", times: int = 1) -> None:
+        """Count something of a quiz for staff (see `storage.tables_quiz.QuizTally`)."""
+        self._draft.tallies += [(self._books.campaign, quiz, question, what, self._books.slot)] * times
+
+    def rank(self, campaign: str, quiz: str, missed: int, took: int, correct: int, asked: int) -> None:
+        """Let this attempt stand for the person on the board, in place of any other."""
+        books = self._books.campaign if campaign == self.plan.id else campaign
+        self._draft.best[books, quiz] = (missed, took, correct, asked, micros(self.now))
+
+    def board(self, quiz: str, limit: int) -> list[Best]:
+        """The first of a quiz's board, as committed."""
+        return self._group.board(self._books.campaign, quiz, limit)
+
+    def place(self, quiz: str, missed: int, took: int) -> int:
+        """The place of such an attempt among what is committed, from 1 (see `storage.quizzes.place`)."""
+        return self._group.place(self._books.campaign, quiz, missed, took)
 
     # ---- one person on two channels
 
@@ -336,11 +393,18 @@ class Turn:
         """What a person of this turn can spend of a unit."""
         return self._group.book.available(ledger.person(person, unit), unit)
 
+    def mass_finished(self) -> None:
+        """The platform says how a mass send ended: its counts go to the job that sent it."""
+        data = self.heard.data
+        counts = tuple(int(data.get(name, 0)) for name in ("total", "filtered", "sent", "errors"))
+        account = f"{self.heard.channel}:{self.heard.account}"
+        self._group.mass_finished(account, str(data.get("msg_id", "")), str(data.get("status", "")), counts, self.now)
+
     # ---- read what is recorded
 
     def history(self, limit: int) -> list[dict[str, Any]]:
         """The person's latest movements: `at` (aware UTC), `unit`, signed `amount`, `reason`."""
-        return self._group.history(self.person, limit)
+        return self._group.history(self.person, limit, test=self.is_test)
 
     def everything(self) -> dict[str, Any]:
         """All that is kept about the person."""

@@ -89,7 +89,7 @@ def _both(content: Mapping[str, Any], library: Library, revision: int, language:
     leave = library.choice(language, "leave")
     spoken = [text]
     if choices:
-        words = say(language, "push.or").join(f"“{choice.say}”" for choice in choices)
-        spoken.append(say(language, "push.reply", words=words))
-    spoken.append(say(language, "push.leave", word=leave.say))
+        words = say(language, "pushed.or").join(f"“{choice.say}”" for choice in choices)
+        spoken.append(say(language, "pushed.reply", words=words))
+    spoken.append(say(language, "pushed.leave", word=leave.say))
     return [Message(text, picture, (*choices, leave)).tree(), Message("\n".join(spoken), picture).tree()]

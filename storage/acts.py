@@ -1,8 +1,11 @@
-"""The few writes that acts of staff share: a posting outside a message group, an event, what budgets were given."""
+"""The few writes that acts of staff share: postings outside a message group, events, what budgets were given.
+
+Set-wise, and in the locking order of message groups: people first (by whoever calls), then accounts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, text
@@ -29,6 +32,7 @@ _POSTING = (
     "at",
     "reverses",
 )
+_BALANCE = ("account", "owner", "unit", "amount", "held", "floor")
 
 
 def event(
@@ -42,21 +46,27 @@ def event(
     subscriber: int | None = None,
 ) -> int:
     """Write one event; returns its id."""
-    number = ids.take_apart(connection, 1)
-    row = (
-        number,
-        transaction_number(connection),
-        kind,
-        subscriber,
-        actor,
-        campaign,
-        revision,
-        None,
-        micros(now),
-        dumps(data),
-    )
-    bulk.insert(connection, tables.metadata.tables["event"], _EVENT, [row])
-    return number
+    return events(connection, kind, actor, campaign, revision, now, [(subscriber, data)])
+
+
+def events(
+    connection: Connection,
+    kind: str,
+    actor: str,
+    campaign: str,
+    revision: int,
+    now: datetime,
+    about: Sequence[tuple[int | None, Mapping[str, int | str]]],
+) -> int:
+    """One event about each (subscriber, data), set-wise; returns the first one's id, the others count on from it."""
+    first = ids.take_apart(connection, len(about))
+    tx, at = transaction_number(connection), micros(now)
+    rows = [
+        (number, tx, kind, subscriber, actor, campaign, revision, None, at, dumps(data))
+        for number, (subscriber, data) in enumerate(about, first)
+    ]
+    bulk.insert(connection, tables.metadata.tables["event"], _EVENT, rows)
+    return first
 
 
 def post(connection: Connection, posting: Posting, now: datetime, event_id: int | None = None) -> bool:
@@ -64,39 +74,71 @@ def post(connection: Connection, posting: Posting, now: datetime, event_id: int 
 
     Raises ledger.Short at a floor, ValueError when the key stands for something else.
     """
-    known = loading.postings(connection, [posting.key]).get(posting.key)
-    if known:
-        if known != posting:
-            raise ValueError(f"posting key {posting.key} was used for another movement")
-        return False
+    return post_all(connection, [posting], now, {posting.key: event_id}) == 1
+
+
+def post_all(
+    connection: Connection, postings: Sequence[Posting], now: datetime, causes: Mapping[str, int | None] | None = None
+) -> int:
+    """Move units once for each posting's key, all or nothing; returns how many were not posted before.
+
+    `causes` names the event behind a posting by its key. Whoever moves units of people locks the people before, as
+    message groups do: only then may an account of theirs be opened. Raises as `post` does.
+    """
+    known = loading.postings(connection, sorted(p.key for p in postings))
+    clash = next((p.key for p in postings if p.key in known and known[p.key] != p), None)
+    if clash:
+        raise ValueError(f"posting key {clash} was used for another movement")
+    fresh = [p for p in postings if p.key not in known]
+    if not fresh:
+        return 0
     book = Book()
-    units = {account: posting.unit for account in (posting.source, posting.destination) if has_floor(account)}
-    loading.lock_accounts(connection, book, units)
-    book.post(posting)
-    p = posting
-    row = (
-        *(
-            ids.take_apart(connection, 1),
-            transaction_number(connection),
-            p.key,
-            p.unit,
-            p.source,
-            p.destination,
-            p.amount,
-        ),
-        *(p.campaign, p.revision, p.reason, event_id, micros(now), p.reverses),
-    )
-    bulk.insert(connection, tables.metadata.tables["posting"], _POSTING, [row])
-    balance = tables.metadata.tables["balance"]
-    for account, changed in book.changed().items():
-        if changed.stored:
-            bulk.update(
-                connection, balance, "account", ("amount+",), [(changed.amount - changed.amount_before, account)]
-            )
+    _lock(connection, book, fresh)
+    for posting in fresh:
+        book.post(posting)
+    _write_postings(connection, fresh, now, causes or {})
+    _write_balances(connection, book)
+    return len(fresh)
+
+
+def _lock(connection: Connection, book: Book, postings: Sequence[Posting]) -> None:
+    """Load balances under locks in the order of message groups: people's, shared ones, budget lines.
+
+    A shared account without a row is opened first, empty, so that of two who do so the second waits and sees it.
+    """
+    units = {account: p.unit for p in postings for account in (p.source, p.destination) if has_floor(account)}
+    shared = [account for account in units if owner(account) is None]
+    rows = [(account, None, units[account], 0, 0, 0) for account in sorted(shared)]
+    bulk.insert_missing(connection, tables.metadata.tables["balance"], _BALANCE, rows)
+    lines = {account for account in shared if account.startswith("budget/")}
+    for names in (units.keys() - set(shared), set(shared) - lines, lines):
+        loading.lock_accounts(connection, book, {account: units[account] for account in names})
+
+
+def _write_postings(
+    connection: Connection, postings: Sequence[Posting], now: datetime, causes: Mapping[str, int | None]
+) -> None:
+    first, tx, at = ids.take_apart(connection, len(postings)), transaction_number(connection), micros(now)
+    rows = [
+        (
+            *(number, tx, p.key, p.unit, p.source, p.destination, p.amount),
+            *(p.campaign, p.revision, p.reason, causes.get(p.key), at, p.reverses),
+        )
+        for number, p in enumerate(postings, first)
+    ]
+    bulk.insert(connection, tables.metadata.tables["posting"], _POSTING, rows)
+
+
+def _write_balances(connection: Connection, book: Book) -> None:
+    moved, opened = [], []
+    for account, row in sorted(book.changed().items()):
+        if row.stored:
+            moved.append((row.amount - row.amount_before, account))
         else:
-            opened = (account, owner(account), changed.unit, changed.amount, 0, changed.floor)
-            bulk.insert(connection, balance, ("account", "owner", "unit", "amount", "held", "floor"), [opened])
-    return True
+            opened.append((account, owner(account), row.unit, row.amount, 0, row.floor))
+    balance = tables.metadata.tables["balance"]
+    bulk.update(connection, balance, "account", ("amount+",), moved)
+    bulk.insert(connection, balance, _BALANCE, opened)
 
 
 def budget_given(connection: Connection, campaign: str) -> dict[str, int]:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Boolean, TypeDecorator
 
 Rows = Sequence[tuple[Any, ...]]
+_AT_ONCE = 2_000
 
 
 def insert(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
@@ -25,8 +26,13 @@ def insert(connection: Connection, table: Table, columns: tuple[str, ...], rows:
     _run(connection, _insert_sql(table, columns, connection.dialect.name), rows)
 
 
+def insert_missing(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
+    """Insert those rows whose key does not exist; waits for whoever is just inserting the same."""
+    _run(connection, f"{_insert_sql(table, columns, connection.dialect.name)} ON CONFLICT DO NOTHING", rows)
+
+
 def upsert(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
-    """Insert rows; where the primary key exists, replace the other columns."""
+    """Insert rows; where the primary key exists, replace the other columns, or add to those written as `name+`."""
     _run(connection, _upsert_sql(table, columns, connection.dialect.name), rows)
 
 
@@ -70,7 +76,10 @@ def _run(connection: Connection, sql: str, rows: Rows) -> None:
     if connection.dialect.name == "sqlite":
         _execute(connection, sql, rows, each=True)
     else:
-        _execute(connection, sql, tuple(list(column) for column in zip(*rows, strict=True)))
+        # A part at a time: while the driver writes out long arrays the session would count as idle, and be ended.
+        for start in range(0, len(rows), _AT_ONCE):
+            columns = zip(*rows[start : start + _AT_ONCE], strict=True)
+            _execute(connection, sql, tuple(list(column) for column in columns))
 
 
 def _execute(
@@ -129,8 +138,15 @@ def _insert_sql(table: Table, columns: tuple[str, ...], dialect: str) -> str:
 @cache
 def _upsert_sql(table: Table, columns: tuple[str, ...], dialect: str) -> str:
     keys = [column.name for column in table.primary_key]
-    changed = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in keys)
-    return f"{_insert_sql(table, columns, dialect)} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
+    changed = ", ".join(
+        f"{name[:-1]} = {table.name}.{name[:-1]} + excluded.{name[:-1]}"
+        if name.endswith("+")
+        else f"{name} = excluded.{name}"
+        for name in columns
+        if name not in keys
+    )
+    plain = tuple(name.rstrip("+") for name in columns)
+    return f"{_insert_sql(table, plain, dialect)} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
 
 
 @cache

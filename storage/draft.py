@@ -35,6 +35,8 @@ class Speaker:
     guest: bool
     following: bool
     created_at: int
+    blocked: bool = False
+    tester_since: int | None = None  # microseconds
     new: bool = False
     memory: dict[str, str] = field(default_factory=dict)
 
@@ -57,9 +59,18 @@ class Draft:
     brought_by: Any = None  # the referrals.Owner whose guest the person becomes
     profile: dict[str, Any] = field(default_factory=dict)  # what the person tells of themselves; None: taken away
     branch: str = ""  # whose staff look after the person from now on
+    best: dict[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)  # by campaign and quiz, for the board
+    tallies: list[tuple[str, str, str, str, int]] = field(default_factory=list)  # see quizzes.Tally
     forget: bool = False
     joining: Any = None  # a code given out (joining.Offer), or the two who become one (uniting.Pair)
     keep_days: int = 0  # how long what stays under the hash is kept, after leaving or being forgotten
+
+    @property
+    def test(self) -> int | None:
+        """Since when the person tests (microseconds), if this message belongs to the test; what was laid down to fall
+        due before it began, or in an earlier one, does not."""
+        since = self.speaker.tester_since
+        return since if self.incoming.kind not in INNER or self.incoming.data.get("test") == since else None
 
     def recall(self, name: str) -> dict[str, Any]:
         """What is remembered of this person under `name`; empty when nothing."""

@@ -179,7 +179,11 @@ def _unite(connection: Connection, vault: Vault, pair: Pair) -> None:
         "UPDATE timer SET subscriber = :o WHERE subscriber = :y",
         "UPDATE handover SET subscriber = :o WHERE subscriber = :y",
         "UPDATE consent SET subscriber = :o WHERE subscriber = :y",
+        "UPDATE standing SET subscriber = :o WHERE subscriber = :y",
+        "UPDATE subscriber SET blocked_at = COALESCE(blocked_at, (SELECT y.blocked_at FROM subscriber y "
+        "WHERE y.id = :y)) WHERE id = :o",
         "DELETE FROM memory WHERE subscriber = :y",
+        "DELETE FROM quiz_best WHERE subscriber = :y",  # the better of both stands for the older already
         "UPDATE join_code SET subscriber = :o, used = TRUE WHERE subscriber IN (:o, :y)",
         "UPDATE subscriber SET status = 'alias', alias_of = :o, referrer = NULL WHERE id = :y",
         "UPDATE subscriber SET alias_of = :o WHERE alias_of = :y",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 # Accounts of these kinds may not go below zero and have a balance row; all others are mere origins and ends
 # (`mint/points`, `points-fund/<campaign>`), keep no row and are never contended.
-_WITH_FLOOR = frozenset({"s", "held", "issue", "budget", "stock"})
+_WITH_FLOOR = frozenset({"s", "held", "issue", "budget", "stock", "test"})
 
 
 class Short(Exception):
@@ -32,6 +32,21 @@ def held(subscriber: int, unit: str) -> str:
     return f"held/{subscriber}/{unit}"
 
 
+def test(subscriber: int, unit: str) -> str:
+    """What a tester has in a test: apart from what is theirs, and of no worth."""
+    return f"test/{subscriber}/{unit}"
+
+
+def mint_test(unit: str) -> str:
+    """Where a unit of tests comes from and goes back to. Nothing moves between it, or a test's account, and others."""
+    return f"mint-test/{unit}"
+
+
+def test_campaign(campaign: str) -> str:
+    """The campaign under whose name a test of it is recorded."""
+    return f"{campaign}/test"
+
+
 def issue(slot: int, campaign: str, unit: str) -> str:
     """A writer's own account from which a campaign's units are awarded, filled in blocks."""
     return f"issue/{slot}/{campaign}/{unit}"
@@ -40,6 +55,21 @@ def issue(slot: int, campaign: str, unit: str) -> str:
 def budget(campaign: str, line: str) -> str:
     """What is left of a budget line, in fen."""
     return f"budget/{campaign}/{line}"
+
+
+def stock(campaign: str, item: str) -> str:
+    """How many of a gift or a prize there are left to give."""
+    return f"stock/{campaign}/{item}"
+
+
+def stock_unit(item: str) -> str:
+    """The unit in which a gift or a prize is counted."""
+    return f"stock:{item}"
+
+
+def opening_key(campaign: str, unit: str, subscriber: int) -> str:
+    """The key under which somebody's balance from an older programme is posted, once for ever."""
+    return f"opening/{campaign}/{unit}/{subscriber}"
 
 
 def points_fund(campaign: str) -> str:
@@ -60,7 +90,7 @@ def has_floor(account: str) -> bool:
 def owner(account: str) -> int | None:
     """The subscriber whose account it is, if a person's."""
     kind, _, rest = account.partition("/")
-    return int(rest.partition("/")[0]) if kind in ("s", "held") else None
+    return int(rest.partition("/")[0]) if kind in ("s", "held", "test") else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ def check(connection: Connection, vault: Vault, against: str | None = None) -> R
     _balances(connection, report)
     _holds(connection, report)
     _reversals(connection, report)
+    _tests(connection, report)
     _chain(connection, vault, report, against)
     _unsealed(connection, report)
     return report
@@ -140,6 +141,19 @@ def _reversals(connection: Connection, report: Report) -> None:
         "OR o.source <> p.destination OR o.destination <> p.source)",
     ):
         report.add(f"posting {number}: not the mirror of posting {reverses}")
+
+
+def _tests(connection: Connection, report: Report) -> None:
+    """What is tested moves between a tester's account and where tests' units come from, and touches nothing else."""
+    one = "(substr({0}, 1, 5) = 'test/')"
+    origin = "(substr({0}, 1, 10) = 'mint-test/')"
+    for number, source, destination in _stream(
+        connection,
+        "SELECT id, source, destination FROM posting "
+        f"WHERE {one.format('source')} <> {origin.format('destination')} "
+        f"OR {origin.format('source')} <> {one.format('destination')}",
+    ):
+        report.add(f"posting {number}: from {source} to {destination} mixes a test with what counts")
 
 
 def _chain(connection: Connection, vault: Vault, report: Report, against: str | None) -> None:

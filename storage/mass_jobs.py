@@ -178,7 +178,7 @@ def drop(connection: Connection, run: int, reason: str, now: datetime) -> None:
 
 
 def counted(
-    connection: Connection, account: str, platform: str, status: str, counts: tuple[int, int, int, int], now: datetime
+    connection: Connection, account: str, platform: str, status: str, counts: tuple[int, ...], now: datetime
 ) -> bool:
     """MASSSENDJOBFINISH: write the job's four counts (total, filtered, sent, errors); False for no job of ours."""
     total, filtered, sent, errors = counts

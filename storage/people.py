@@ -13,13 +13,14 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from storage import bulk, erasures, tables
+from storage import bulk, erasures, quizzes, standing, tables
 from storage.tables import instant, micros
 from storage.vault import Vault
 
 # A person's texts are found by their identities: an index by person would cost every message a page.
 _TEXTS = "identity IN (SELECT id FROM identity WHERE subscriber = :s)"
 _JOINED = "(SELECT id FROM subscriber WHERE alias_of = :s)"
+_REAL = "substr(account, 1, 5) <> 'test/'"
 KEPT_AFTER_FORGETTING = ("ledger", "once", "law")
 
 
@@ -51,14 +52,14 @@ def find(connection: Connection, vault: Vault, channel: str, account: str, addre
 def by_code(connection: Connection, vault: Vault, code: str) -> dict[str, Any] | None:
     """Whose referral code this is: `id`, `guest`, `language`, `profile`; of a joined person, those of who they are now.
 
-    None for a code that nobody has, or whose person was erased.
+    None for a code that nobody has, or whose person was erased or is blocked.
     """
     row = connection.execute(
         text(
             "WITH RECURSIVE chain(id, alias_of) AS (SELECT id, alias_of FROM subscriber WHERE code = :c "
             "UNION SELECT s.id, s.alias_of FROM chain JOIN subscriber s ON s.id = chain.alias_of) "
             "SELECT s.id, s.guest, s.language FROM chain JOIN subscriber s ON s.id = chain.id "
-            "WHERE chain.alias_of IS NULL AND s.status = 'active'"
+            "WHERE chain.alias_of IS NULL AND s.status = 'active' AND s.blocked_at IS NULL"
         ),
         {"c": code},
     ).first()
@@ -69,15 +70,24 @@ def by_code(connection: Connection, vault: Vault, code: str) -> dict[str, Any] |
 
 
 def balances(connection: Connection, subscriber: int) -> dict[str, int]:
-    """What the person owns, unit → amount; a guest's held amounts as `<unit>_held`."""
+    """What the person owns, unit → amount; a guest's held amounts as `<unit>_held`. Without what is only tested."""
     rows = connection.execute(
-        text("SELECT account, unit, amount FROM balance WHERE owner = :s ORDER BY account"), {"s": subscriber}
+        text(f"SELECT account, unit, amount FROM balance WHERE owner = :s AND {_REAL} ORDER BY account"),
+        {"s": subscriber},
     )
     found = {"points": 0}
     for account, unit, amount in rows:
         name = f"{unit}_held" if account.startswith("held/") else unit
         found[name] = found.get(name, 0) + int(amount)
     return found
+
+
+def test_balances(connection: Connection, subscriber: int) -> dict[str, int]:
+    """What a tester has in the test, unit → amount."""
+    rows = connection.execute(
+        text(f"SELECT unit, amount FROM balance WHERE owner = :s AND NOT {_REAL} ORDER BY account"), {"s": subscriber}
+    )
+    return {unit: int(amount) for unit, amount in rows}
 
 
 def show(connection: Connection, subscriber: int) -> dict[str, Any]:
@@ -103,29 +113,38 @@ def show(connection: Connection, subscriber: int) -> dict[str, Any]:
         "status": one.status,
         "consent": bool(one.consent),
         "guest": bool(one.guest),
+        "blocked": one.blocked_at is not None,
+        "tester": one.tester_since is not None,
         "created_at": instant(one.created_at).isoformat(),
         "identities": [
             {"channel": row.channel, "account": row.account, "id": row.address, "following": bool(row.following)}
             for row in identities
         ],
         "balances": balances(connection, subscriber),
+        "test_balances": test_balances(connection, subscriber),
         "referral_code": one.code,
         "referrer": referrer,
         "referrals": [{"subscriber": row.referee, "state": row.state} for row in referrals],
     }
 
 
-def history(connection: Connection, subscriber: int, limit: int) -> list[dict[str, Any]]:
+def history(connection: Connection, subscriber: int, limit: int, *, test: bool = False) -> list[dict[str, Any]]:
     """The latest movements on the person's accounts, newest first: `at`, `unit`, signed `amount`, `reason`, `key`.
 
-    Those of people joined to them are theirs; what only moved between their own accounts is left out.
+    Those of people joined to them are theirs; what only moved between their own accounts is left out. With `test`
+    those of their tests instead.
     """
     names = ("at", "unit", "amount", "reason", "key")
-    return [{name: row[name] for name in names} for row in movements(connection, subscriber, limit)]
+    return [{name: row[name] for name in names} for row in movements(connection, subscriber, limit, test=test)]
 
 
 def movements(
-    connection: Connection, subscriber: int, limit: int, before: tuple[int, int] | None = None
+    connection: Connection,
+    subscriber: int,
+    limit: int,
+    before: tuple[int, int] | None = None,
+    *,
+    test: bool = False,
 ) -> list[dict[str, Any]]:
     """The same with the rule behind each: its `campaign` and `revision`, and the `event` that caused it.
 
@@ -133,7 +152,11 @@ def movements(
     """
     accounts = (
         connection.execute(
-            text("SELECT account FROM balance WHERE owner = :s OR owner IN " + _JOINED), {"s": subscriber}
+            text(
+                f"SELECT account FROM balance WHERE (owner = :s OR owner IN {_JOINED}) "
+                f"AND {'NOT ' if test else ''}{_REAL}"
+            ),
+            {"s": subscriber},
         )
         .scalars()
         .all()
@@ -168,7 +191,8 @@ def export(connection: Connection, vault: Vault, subscriber: int) -> dict[str, A
     """Everything kept about a person; `messages` is how many texts, `texts` the texts themselves."""
     one = connection.execute(text("SELECT created_at FROM subscriber WHERE id = :s"), {"s": subscriber}).scalar()
     if one is None:  # a first message: nothing of them is committed yet
-        lists: dict[str, Any] = {name: [] for name in ("identities", "texts", "consents", "events", "history")}
+        names = ("identities", "texts", "consents", "events", "history", "test_history", "standing")
+        lists: dict[str, Any] = {name: [] for name in names}
         return {"created_at": instant(0), "profile": {}, "messages": 0, **lists}
     texts = connection.execute(
         text(
@@ -198,6 +222,10 @@ def export(connection: Connection, vault: Vault, subscriber: int) -> dict[str, A
             for r in events
         ],
         "history": history(connection, subscriber, 1_000_000),
+        "test_history": history(connection, subscriber, 1_000_000, test=True),
+        "standing": [
+            {"at": row.at, "kind": row.kind, "why": row.why} for row in standing.records(connection, subscriber, 1_000)
+        ],
     }
 
 
@@ -301,6 +329,8 @@ def forget(connection: Connection, subscriber: int, now: datetime, until: dateti
     """
     erasures.note(connection, "forgotten", "subscriber", subscriber, now, until)
     _destroy_profile(connection, subscriber)
+    standing.forget_reasons(connection, subscriber)
+    quizzes.forget(connection, subscriber)
     connection.execute(text(f"UPDATE text SET heard = NULL WHERE {_TEXTS}"), {"s": subscriber})
     # The answer to this very request is still to be delivered: its row alone keeps what is said.
     connection.execute(

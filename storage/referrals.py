@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from storage import acts, bulk
+from storage import acts, bulk, holds
 from storage.incoming import Incoming
 from storage.tables import instant, micros
 from storage.vault import Vault
@@ -42,6 +42,7 @@ _ALONE = re.compile(r"[A-Z0-9]{7,9}", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
 _TYPED_MAX = 200
 _LOCK = 0x726566657273
+_TESTED = "substr(campaign, length(campaign) - 4) = '/test'"
 
 
 class Unlawful(Exception):
@@ -56,13 +57,16 @@ class Unlawful(Exception):
 class Owner:
     """The person behind a code. `above` are those who brought them, in whatever distance, and they themselves.
 
-    `profile` is what they told of themselves; who was joined to somebody answers here as who they are now.
+    `profile` is what they told of themselves; `tester_since` is in microseconds. Who was joined to somebody answers
+    here as who they are now.
     """
 
     code: str
     id: int
     guest: bool
     above: frozenset[int]
+    blocked: bool = False
+    tester_since: int | None = None
     profile: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -137,19 +141,23 @@ def owners(connection: Connection, vault: Vault, codes: Collection[str]) -> dict
     for row in bulk.select(connection, _OWNERS, codes):
         found.setdefault(row.code, (row, set()))[1].add(row.above)
     return {
-        code: Owner(code, row.id, bool(row.guest), frozenset(above), _opened(vault, row))
+        code: Owner(
+            *(code, row.id, bool(row.guest), frozenset(above)),
+            *(row.blocked_at is not None, row.tester_since, _opened(vault, row)),
+        )
         for code, (row, above) in found.items()
     }
 
 
 _OWNERS = (
-    "WITH RECURSIVE named(code, id, alias_of, status, guest) AS ("
-    "SELECT code, id, alias_of, status, guest FROM subscriber WHERE code IN {set} "
-    "UNION ALL SELECT n.code, s.id, s.alias_of, s.status, s.guest FROM named n "
+    "WITH RECURSIVE named(code, id, alias_of, status, guest, blocked_at, tester_since) AS ("
+    "SELECT code, id, alias_of, status, guest, blocked_at, tester_since FROM subscriber WHERE code IN {set} "
+    "UNION ALL SELECT n.code, s.id, s.alias_of, s.status, s.guest, s.blocked_at, s.tester_since FROM named n "
     "JOIN subscriber s ON s.id = n.alias_of), "
     "up(code, id) AS (SELECT code, id FROM named WHERE status = 'active' "
     "UNION SELECT up.code, r.referrer FROM up JOIN referral r ON r.referee = up.id AND r.state <> 'rejected') "
-    "SELECT n.code, n.id, n.guest, up.id AS above, k.wrapped, p.sealed FROM named n JOIN up ON up.code = n.code "
+    "SELECT n.code, n.id, n.guest, n.blocked_at, n.tester_since, up.id AS above, k.wrapped, p.sealed "
+    "FROM named n JOIN up ON up.code = n.code "
     "LEFT JOIN person_key k ON k.subscriber = n.id LEFT JOIN profile p ON p.subscriber = n.id "
     "WHERE n.status = 'active'"
 )
@@ -212,6 +220,53 @@ def state_of(connection: Connection, referee: int) -> str:
     """Where the referral of a person stands; empty when nobody brought them."""
     found = connection.execute(text("SELECT state FROM referral WHERE referee = :r"), {"r": referee}).scalar()
     return str(found or "")
+
+
+def campaign_of(connection: Connection, referee: int) -> str:
+    """In which campaign a person was brought; empty when nobody brought them."""
+    found = connection.execute(text("SELECT campaign FROM referral WHERE referee = :r"), {"r": referee}).scalar()
+    return str(found or "")
+
+
+def void_holds(connection: Connection, referee: int, now: datetime) -> int:
+    """Free what is reserved for the referral of a person; returns how many holds.
+
+    Their keys begin with `referral/<referee>/`, by the number that the person had when it was reserved.
+    """
+    numbers = connection.execute(
+        text("SELECT id FROM subscriber WHERE id = :r OR alias_of = :r ORDER BY id"), {"r": referee}
+    ).scalars()
+    query = text("SELECT key FROM hold WHERE state = 'open' AND substr(key, 1, :n) = :begins ORDER BY id")
+    keys = [
+        key
+        for begins in [f"referral/{number}/" for number in numbers.all()]
+        for key in connection.execute(query, {"n": len(begins), "begins": begins}).scalars().all()
+    ]
+    return sum(holds.void(connection, key, now) for key in keys)
+
+
+def lock_tests(connection: Connection, person: int) -> None:
+    """Lock a person and those whom they brought in a test, in key order as everybody does, before `drop_tests`."""
+    brought = f"SELECT referee FROM referral WHERE referrer = :s AND {_TESTED}"
+    locking = "" if connection.dialect.name == "sqlite" else " FOR UPDATE"
+    query = text(f"SELECT id FROM subscriber WHERE id = :s OR id IN ({brought}) ORDER BY id{locking}")
+    connection.execute(query, {"s": person}).all()
+
+
+def drop_tests(connection: Connection, person: int, actor: str, revision: int, now: datetime) -> int:
+    """Reject and take away the referrals of tests that bring the person or were made by their code; returns how many.
+
+    None is left to stand in the way of a real one.
+    """
+    own = f"(referee = :s OR referrer = :s) AND {_TESTED}"
+    query = text(f"SELECT referee, referrer, campaign, state FROM referral WHERE {own} ORDER BY referee")
+    rows = connection.execute(query, {"s": person}).all()
+    for row in rows:
+        connection.execute(text("UPDATE subscriber SET referrer = NULL WHERE id = :r"), {"r": row.referee})
+        data = {"referrer": row.referrer, "from": row.state, "to": "rejected", "reason": "test"}
+        acts.event(connection, "referral", actor, row.campaign, revision, now, data, row.referee)
+        connection.execute(text("DELETE FROM referral WHERE referee = :r"), {"r": row.referee})
+    return len(rows)
 
 
 def move(connection: Connection, referee: int, to: str, actor: str, revision: int, now: datetime) -> bool:

@@ -38,6 +38,8 @@ class Person:
     guest: bool
     branch: str | None
     code: str
+    blocked_at: datetime | None
+    tester_since: datetime | None
     aliases: tuple[int, ...]
     channels: tuple[str, ...]
 
@@ -97,7 +99,8 @@ def _people(connection: Connection, numbers: Sequence[int]) -> list[Person]:
     return [
         Person(
             *(row.id, instant(row.created_at), row.language, row.status, bool(row.consent), bool(row.guest)),
-            *(row.branch, row.code, tuple(alias.id for alias in aliases if alias.alias_of == row.id)),
+            *(row.branch, row.code, _instant(row.blocked_at), _instant(row.tester_since)),
+            tuple(alias.id for alias in aliases if alias.alias_of == row.id),
             tuple(each.channel for each in channels if each.subscriber == row.id),
         )
         for row in rows
@@ -128,9 +131,14 @@ def consents(connection: Connection, number: int, limit: int) -> list[dict[str, 
 
 
 def accounts(connection: Connection, number: int) -> list[dict[str, Any]]:
-    """What the person owns: `account`, `unit`, `amount`, `held` of it, and whether it waits (`waiting`, of a guest)."""
+    """What the person owns, tests apart: `account`, `unit`, `amount`, `held` of it, and whether it waits (`waiting`, of
+    a guest)."""
     rows = connection.execute(
-        text("SELECT account, unit, amount, held FROM balance WHERE owner = :s ORDER BY account"), {"s": number}
+        text(
+            "SELECT account, unit, amount, held FROM balance WHERE owner = :s "
+            "AND substr(account, 1, 5) <> 'test/' ORDER BY account"
+        ),
+        {"s": number},
     )
     return [_plain(row) | {"waiting": row.account.startswith("held/")} for row in rows]
 
@@ -222,6 +230,10 @@ def deliveries(connection: Connection, number: int, limit: int) -> list[dict[str
         {"s": number, "n": limit},
     )
     return [_times(row, "due_at", "ended_at") for row in rows]
+
+
+def _instant(stored: int | None) -> datetime | None:
+    return None if stored is None else instant(stored)
 
 
 def _plain(row: Any) -> dict[str, Any]:

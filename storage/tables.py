@@ -63,6 +63,7 @@ _TO_SEND = text("run IS NOT NULL AND state = 'queued'")
 _IN_JOB = text("job IS NOT NULL")
 ACTED = "actor NOT IN ('subscriber', 'system')"
 _ACTED = text(ACTED)
+_TAKING_PART = text("kind IN ('touched', 'poster', 'quiz_started')")
 
 
 def _id(**more: Any) -> Any:
@@ -157,6 +158,8 @@ class Subscriber(SQLModel, table=True):
     consent: bool = Field()  # campaign messages; its history is in `consent`
     guest: bool = Field()  # known by the web chat alone: what is earned is held, nothing can be drawn or redeemed
     branch: str | None = _text(default=None)  # of the placement that brought them: whose staff look after them
+    blocked_at: datetime | None = _at(default=None)  # staff keep them from taking part since then
+    tester_since: datetime | None = _at(default=None)  # what they do since then is a test, in books of its own
 
 
 class Identity(SQLModel, table=True):
@@ -371,6 +374,8 @@ class Event(SQLModel, table=True):
         Index("ix_event_subscriber", "subscriber", "id"),
         # What staff did, for the audit log: few among what subscribers cause.
         Index("ix_event_acted", "at", "id", sqlite_where=_ACTED, postgresql_where=_ACTED),
+        # What segments ask for: few among check-ins, and whoever else writes an event pays nothing for it.
+        Index("ix_event_part", "subscriber", sqlite_where=_TAKING_PART, postgresql_where=_TAKING_PART),
     )
     id: int = _id()
     tx: int = _big()
@@ -491,4 +496,12 @@ class RevisionFile(SQLModel, table=True):
 
 metadata = SQLModel.metadata
 
-from storage import tables_push, tables_staff, tables_stops  # noqa: E402, F401  (the rest of the tables, made from the pieces above)
+# The rest of the tables, made from the pieces above.
+from storage import (  # noqa: E402, F401
+    tables_proposals,
+    tables_push,
+    tables_quiz,
+    tables_staff,
+    tables_standing,
+    tables_stops,
+)

@@ -150,7 +150,8 @@ def _twice(connection: Connection, older: Side, younger: Side) -> list[Any]:
     numbers = [*older.ids, *younger.ids]
     sql = (
         "SELECT p.id, p.key, p.unit, p.source, p.destination, p.amount, p.campaign FROM posting p "
-        "JOIN balance b ON b.account = p.destination WHERE b.owner IN {set} ORDER BY p.id"
+        "JOIN balance b ON b.account = p.destination WHERE b.owner IN {set} "
+        "AND substr(b.account, 1, 5) <> 'test/' ORDER BY p.id"
     )
     gains = bulk.select(connection, sql, numbers)
     sql = (

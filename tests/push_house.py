@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from bot.channels import MassOutcome, Outcome, Parcel
 from bot.pushing import Pushes
 from bot.sender import Sender
-from campaigns import pushing, rights
+from campaigns import push_clock, pushing, rights
 from campaigns.desk import Desk
 from storage import deliveries, push_opening, push_runs, pushes
 from storage.push_runs import Run
@@ -138,10 +140,12 @@ class PushHouse:
 
 @asynccontextmanager
 async def push_house(url: str, *lines: Line, slice_size: int = 3) -> AsyncIterator[PushHouse]:
-    """A house with these channels, by default one of each kind."""
+    """A house with these channels, by default one of each kind; nobody is held out of the campaign."""
     given = list(lines) or [Line("wechat", {"service", "mass"}), Line("telegram", {"bot"}), Line("web", {"page"})]
-    async with talking(url) as talk:
-        yield PushHouse(talk, given, slice_size)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(push_clock, "holdout", lambda plan: 0)
+        async with talking(url) as talk:
+            yield PushHouse(talk, given, slice_size)
 
 
 async def talked(talk: Talk, said: str, who: str, channel: str = "wechat", kind: str = "text") -> None:

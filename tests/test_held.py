@@ -190,7 +190,7 @@ def test_retention_runs_soon_after_the_start_on_one_node_and_is_counted(
                     break
                 await asyncio.sleep(0.05)
             await schedule.close()
-            assert schedule.retained == 3
+            assert schedule.retained >= 3  # and whatever else was past its time, such as a lease
             assert abs(schedule.retained_at - time.time()) < 30
             with talk.store.read() as connection:
                 left = connection.execute(text("SELECT heard FROM text WHERE heard IS NOT NULL")).scalars().all()

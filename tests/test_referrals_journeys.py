@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from campaigns.desk import ActRefused, Desk
-from campaigns.referral import reject
+from campaigns.standing import reject
 from content.bundle import Bundle
 from content.library import Library
 from storage import people, referrals, retention
@@ -349,7 +349,7 @@ def test_staff_reject_a_referral_once_and_the_person_is_not_free_for_another(dat
 
             def act(who: int, *rights: str) -> bool:
                 with talk.store.begin() as connection:
-                    return reject(Desk(connection, "staff:3", frozenset(rights), talk.now), who, 1)
+                    return reject(Desk(connection, "staff:3", frozenset(rights), talk.now, "a copy"), who)
 
             with pytest.raises(ActRefused):
                 act(referee)

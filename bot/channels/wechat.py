@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from starlette.routing import BaseRoute, Route
 
-from bot.channels import Channel, Link, Outcome, Parcel, Service
+from bot.channels import Channel, Link, MassOutcome, Outcome, Parcel, Service
 from bot.settings import WeChatAccount
 from bot.wechat.api import Api, load_libraries
-from bot.wechat.capabilities import CUSTOMER_SERVICE, MEDIA, Capabilities
+from bot.wechat.capabilities import CUSTOMER_SERVICE, MASS, MEDIA, Capabilities
 from bot.wechat.door import SAID_SECONDS, Door, said_key
 from bot.wechat.faults import BAD_MEDIA, NO_PERMISSION, Fault, outcome
+from bot.wechat.mass import Mass
 from bot.wechat.media import Media
 from bot.wechat.rendering import Piece, pieces, spoken
 from bot.wechat.scenes import Scenes
@@ -61,6 +64,7 @@ class WeChat:
         secret = settings.app_secret.get_secret_value()
         self.api = Api(account, settings.app_id, secret, settings.api_url, service, self.abilities)
         self._media = Media(account, self.api, service)
+        self._mass = Mass(account, self.api, self._media, service)
         self._scenes = Scenes(account, self.api, service, self.abilities)
         self._mode = settings.mode
         seal = Seal(token, aes_key if settings.mode != "plain" else "", settings.app_id)
@@ -76,8 +80,13 @@ class WeChat:
         return await self._scenes.link(scene)
 
     async def ways(self) -> frozenset[str]:
-        """By customer-service message within its window, where the account may send any."""
-        return frozenset({"service"}) if await self.abilities.has(CUSTOMER_SERVICE) else frozenset()
+        """By customer-service message within its window, and by mass send, where the account may."""
+        ways = {"service": CUSTOMER_SERVICE, "mass": MASS}
+        return frozenset([way for way, needs in ways.items() if await self.abilities.has(needs)])
+
+    async def mass_send(self, addresses: Sequence[str], message: dict[str, Any], key: str) -> MassOutcome:
+        """One mass send; never raises for what a platform can do."""
+        return await self._mass.send(addresses, message, key)
 
     def pulls(self) -> bool:
         """WeChat pushes; nobody fetches."""

@@ -15,11 +15,11 @@ MENU = "menu"
 FOLLOWERS = "followers"
 SCENE_CODES = "scene_codes"
 TEMPLATES = "templates"
-MASS = "mass"
+MASS = "mass"  # by openid list
 
-_VERIFIED_SUBSCRIPTION = frozenset({CUSTOMER_SERVICE, MEDIA, MENU, FOLLOWERS, MASS})
+_VERIFIED_SUBSCRIPTION = frozenset({CUSTOMER_SERVICE, MEDIA, MENU, FOLLOWERS})
 TABLE: dict[tuple[str, bool], frozenset[str]] = {
-    ("service", True): _VERIFIED_SUBSCRIPTION | {SCENE_CODES, TEMPLATES},
+    ("service", True): _VERIFIED_SUBSCRIPTION | {SCENE_CODES, TEMPLATES, MASS},
     ("service", False): frozenset({MENU}),
     ("subscription", True): _VERIFIED_SUBSCRIPTION,
     ("subscription", False): frozenset(),
@@ -36,7 +36,10 @@ FALLBACKS: dict[str, tuple[str, str]] = {
     FOLLOWERS: ("关注者在第一次来信时认识", "followers become known when they first write"),
     SCENE_CODES: ("改用推荐链接和口令", "referral links and typed codes instead of scene codes"),
     TEMPLATES: ("随对方下一次来信一起说", "told with the person's next answer"),
-    MASS: ("随对方下一次来信一起说", "told with the person's next answer"),
+    MASS: (
+        "推送只发给窗口内的人；订阅号可在公众平台后台手工群发",
+        "pushes reach only those whose window is open; a subscription account mass-sends by hand on the platform",
+    ),
 }
 
 # The path of a call begins with one of these; a 48001 to it takes the capability away.
@@ -48,6 +51,8 @@ _PATHS = (
     ("qrcode/", SCENE_CODES),
     ("message/template/", TEMPLATES),
     ("message/mass/", MASS),
+    ("draft/", MASS),
+    ("material/", MASS),
 )
 
 _BELIEVED_SECONDS = 86_400  # an account may be verified meanwhile, so a refusal is believed for a day

@@ -6,7 +6,9 @@ no token and no secret.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from bot.channels import Outcome
 
@@ -24,13 +26,14 @@ class Fault(Exception):
     """A call that did not succeed.
 
     `code` is the platform's errcode, or 0 when there was none; then `reached` says whether the request may have been
-    acted upon (a time-out, a broken answer) or certainly was not (no connection).
+    acted upon (a time-out, a broken answer) or certainly was not (no connection). `answer` is what the platform said.
     """
 
-    def __init__(self, code: int, text: str, reached: bool = True) -> None:
+    def __init__(self, code: int, text: str, reached: bool = True, answer: Mapping[str, Any] | None = None) -> None:
         super().__init__(f"{code}: {text}" if code else text)
         self.code = code
         self.reached = reached
+        self.answer: Mapping[str, Any] = answer or {}
 
 
 _REFUSED = {

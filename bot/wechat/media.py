@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 IMAGE_BYTES = 2 * 1024 * 1024
 _KEEP_SECONDS = 3 * 86_400 - 6 * 3_600  # three days, less a margin for a push that takes its time
+_LASTING_SECONDS = 10 * 365 * 86_400.0
 _TYPES = {"image/jpeg": "jpg", "image/png": "png", "image/gif": "gif", "image/bmp": "bmp"}
 
 
@@ -66,6 +67,33 @@ class Media:
                 return str(kept["id"])
             answer = await self._api.wechat.media.upload("image", (f"picture.{ending}", content, media_type))
             return await self._keep(content, answer)
+
+    async def lasting(self, name: str) -> str:
+        """The id of the picture `name` as permanent material, for the cover of an article; nothing when there is none.
+
+        An account has room for 100,000 of them, so each picture is added once. Raises Fault.
+        """
+        found = await self._pictures.picture(name)
+        if found is None:
+            log.warning("wechat: no picture %s for a cover", name)
+            return ""
+        content, media_type = found
+        ending = _TYPES.get(media_type.partition(";")[0])
+        if ending is None or len(content) > IMAGE_BYTES:
+            return ""
+        key = f"{self._key(content)}:lasting"
+        async with self._uploading.setdefault(key, asyncio.Lock()):
+            kept = await self._pictures.recall(key)
+            if kept:
+                return str(kept["id"])
+            answer = await self._api.ask(
+                "POST",
+                "material/add_material",
+                params={"type": "image"},
+                files={"media": (f"cover.{ending}", content, media_type)},
+            )
+            await self._pictures.keep(key, {"id": str(answer["media_id"])}, _LASTING_SECONDS)
+            return str(answer["media_id"])
 
     async def _keep(self, content: bytes, answer: dict[str, Any]) -> str:
         media_id = answer.get("media_id")

@@ -35,6 +35,8 @@ WORDS: Pairs = {
     "aliases": ("合并前的编号", "Earlier numbers"),
     "guest": ("网页访客", "web guest"),
     "consenting": ("接收活动消息", "takes campaign messages"),
+    "blocked": ("已停用", "blocked"),
+    "tester": ("测试用户", "tester"),
     "refusing": ("不接收活动消息", "takes no campaign messages"),
     "details": ("个人信息", "Personal details"),
     "details_hint": (
@@ -68,6 +70,7 @@ WORDS: Pairs = {
     "why": ("原因", "Why"),
     "rule": ("依据", "Rule"),
     "by_revision": ("{campaign} 第 {revision} 版", "{campaign}, revision {revision}"),
+    "reverse": ("冲正", "Reverse"),
     "no_moves": ("还没有变动。", "There is none yet."),
     "holds": ("占用", "Holds"),
     "state": ("状态", "State"),
@@ -127,7 +130,11 @@ KINDS_OF: dict[str, Pairs] = {
     },
     "event": {
         "checkin": ("签到", "check-in"),
+        "corrected": ("员工变动", "changed by staff"),
         "joined": ("合并账号", "two accounts joined"),
+        "quiz_answered": ("答题作答", "quiz question answered"),
+        "quiz_finished": ("答题结束", "quiz finished"),
+        "quiz_started": ("答题开始", "quiz started"),
         "referral": ("推荐状态变化", "referral changed"),
         "referred": ("被推荐", "was brought"),
     },
@@ -145,7 +152,10 @@ KINDS_OF: dict[str, Pairs] = {
         "rejected": ("已否决", "rejected"),
         "clawed_back": ("奖励扣回", "clawed back"),
     },
-    "timer": {"referral_pending": ("告诉推荐人", "tell the referrer")},
+    "timer": {
+        "quiz_over": ("答题时间到", "the quiz's time is up"),
+        "referral_pending": ("告诉推荐人", "tell the referrer"),
+    },
     "message": {
         "text": ("文字", "text"),
         "voice": ("语音", "voice"),

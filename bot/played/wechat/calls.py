@@ -33,6 +33,7 @@ _TEXTS = {
     42001: "access_token expired",
     45009: "reach max api daily quota limit",
     45011: "api minute-quota reach limit, must slower, retry next minute",
+    45065: "clientmsgid exist",
     45015: "response out of time limit or subscription is canceled",
     45047: "out of response count limit",
     48001: "api unauthorized",
@@ -74,7 +75,7 @@ def allowed(path: str, kind: str, verified: bool) -> bool:
     """Whether such an account may call `path` at all."""
     if path in ("stable_token", "token"):
         return True
-    if path.startswith("qrcode/"):
+    if path.startswith(("qrcode/", "message/mass/send", "draft/", "material/")):
         return verified and kind == "service"
     if verified:
         return True

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from bot.played.wechat import calls, codes
+from bot.played.wechat import calls, codes, mass
 from bot.played.wechat.people import Person
 from bot.played.wechat.wire import Request, Response, Server, Wire
 
@@ -32,10 +32,13 @@ _DAY_QUOTAS = {
     "user/info": 5_000_000,
     "user/info/batchget": 5_000_000,
     "qrcode/create": 100_000,
+    "message/mass/send": 100,
+    "draft/add": 1_000,
+    "material/add_material": 1_000,
     "stable_token": 500_000,
     "token": 2_000,
 }
-_MINUTE_QUOTAS = {"stable_token": 10_000}
+_MINUTE_QUOTAS = {"stable_token": 10_000, "message/mass/send": 60}
 _CLEARS_A_MONTH = 10
 _RETRIES = 3
 
@@ -85,6 +88,10 @@ class PlayedWeChat:
         self.people: dict[str, Person] = {}
         self.uploads: dict[str, calls.Upload] = {}
         self.codes: dict[str, codes.SceneCode] = {}  # by the address that is drawn
+        self.masses: dict[int, mass.MassSend] = {}  # by msg_id
+        self.monthly: Counter[tuple[str, str]] = Counter()  # mass sends received, by month and openid
+        self.drafts: dict[str, dict[str, Any]] = {}
+        self.materials: dict[str, bytes] = {}
         self.menu: list[dict[str, Any]] = []
         self.tokens: list[calls.Token] = []
         self.forced: list[datetime] = []
@@ -151,7 +158,7 @@ class PlayedWeChat:
     def _answer(self, path: str, request: Request) -> dict[str, Any]:
         if path == "clear_quota":
             return self._clear_quota(request)
-        call = calls.CALLS.get(path) or codes.CALLS.get(path)
+        call = calls.CALLS.get(path) or codes.CALLS.get(path) or mass.CALLS.get(path)
         if call is None:
             return calls.error(40066)
         if path not in ("stable_token", "token") and (code := self._token_code(request.query)):
