@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,7 +30,12 @@ from storage.store import machine_now
 
 SLICE = 2_000  # people who get their rows in one transaction: some tens of milliseconds
 _DUE_AT_ONCE = 20
+_COUNT_SECONDS = 10.0  # so long a count of an audience is told again
+_COUNTS_KEPT = 50
 _log = structlog.get_logger(__name__)
+
+Read = Callable[..., Awaitable[Any]]
+People = list[tuple[str, str, str, int]]
 
 
 class Pushes:
@@ -47,6 +53,8 @@ class Pushes:
         self._slice = slice_size
         self._holder = secrets.token_hex(8)
         self._libraries: dict[int, Library] = {}
+        self._counted: dict[tuple[str, str, int], tuple[float, People]] = {}
+        self._counting = asyncio.Lock()
 
     def runs(self, connection: Any, now: datetime) -> list[int]:
         """The runs that may be sent at this moment: none in the quiet hours."""
@@ -78,6 +86,23 @@ class Pushes:
     async def rule(self, push: pushes.Push, now: datetime) -> Rule:
         """For whom a push is, and how it may go on the accounts that are open now."""
         return push_clock.rule(push, self._library(push.revision), await self.ways(), now)
+
+    async def people(self, push: pushes.Push, read: Read, *, fresh: bool = False) -> People:
+        """What would become of everybody if it went out now, as `push_opening.preview` tells it.
+
+        A page may ask with every change of its form: one count at a time, and a young one of the same audience is told
+        again unless it must be `fresh`. `read` runs a query beside the event loop.
+        """
+        rule = await self.rule(push, self._now())
+        key = (push.audience, str(push.content.get("wechat")), push.revision)
+        async with self._counting:
+            at, told = self._counted.get(key, (0.0, []))
+            if fresh or not at or time.monotonic() - at > _COUNT_SECONDS:
+                told = await read(push_opening.preview, rule, self._now())
+                if len(self._counted) >= _COUNTS_KEPT:
+                    self._counted.clear()
+                self._counted[key] = (time.monotonic(), told)
+            return told
 
     async def ways(self) -> dict[str, list[str]]:
         """The accounts that are open now, by the ways they have."""

@@ -6,19 +6,20 @@ itself, is not known here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from campaigns import push_audience
-from campaigns.desk import ActRefused, Desk
+from campaigns.desk import ActRefused, Desk, NotAllowed
 from content import pushes as saying
 from content.library import Library
 from content.occasions import BadSchedule, following, recurs, weekly
 from content.plan.model import Plan
 from content.plan.outreach import Push as Planned
-from storage import mass_jobs, push_runs, pushes
+from storage import kept, mass_jobs, push_runs, push_tests, pushes, standing
+from storage.draft import dumps
 from storage.pushes import Push, Step
 
 WHY_MAX = 400
@@ -27,6 +28,7 @@ LATEST_MINUTES = 120  # how late a push may begin unless it says otherwise
 RAMP_MINUTES = 30
 OPERATOR = "operator"
 SYSTEM = "system"
+_TEST_KEY_SECONDS = 86_400.0  # a form sent twice sends one test
 
 # step: (from which states, to which).
 STEPS: dict[str, tuple[frozenset[str], str]] = {
@@ -55,7 +57,7 @@ def create(
     limits: Mapping[str, Any] | None = None,
 ) -> Push:
     """A draft; the same `key` again gives the push that it made. Needs `pushes.write`. Raises ActRefused."""
-    desk.require("pushes.write")
+    _may(desk, "pushes.write")
     push = Push(
         key=key,
         campaign=library.plan.id,
@@ -88,7 +90,7 @@ def change(
     limits: Mapping[str, Any] | None = None,
 ) -> Push:
     """Write a push anew: what was approved needs approval again. The same as before changes nothing."""
-    desk.require("pushes.write")
+    _may(desk, "pushes.write")
     push = _of(desk, number)
     written = replace(
         push,
@@ -107,7 +109,7 @@ def change(
 
 def submit(desk: Desk, library: Library, number: int) -> Push:
     """Hand it to a colleague for approval. Needs `pushes.write`."""
-    desk.require("pushes.write")
+    _may(desk, "pushes.write")
     push = _of(desk, number)
     _sound(push, library, desk)
     return _step(desk, push, "submit")
@@ -115,7 +117,7 @@ def submit(desk: Desk, library: Library, number: int) -> Push:
 
 def send_back(desk: Desk, number: int) -> Push:
     """Give it back to its author, saying why. Needs `pushes.approve`."""
-    desk.require("pushes.approve")
+    _may(desk, "pushes.approve")
     _say_why(desk)
     return _step(desk, _of(desk, number), "send_back")
 
@@ -125,7 +127,7 @@ def approve(desk: Desk, library: Library, number: int, *, alone: bool) -> Push:
 
     It keeps the plan's revision of this moment. Raises ActRefused when its time is over.
     """
-    desk.require("pushes.approve")
+    _may(desk, "pushes.approve")
     push = _of(desk, number)
     if push.author == desk.actor and not alone:
         raise ActRefused(
@@ -176,6 +178,43 @@ def cancel(desk: Desk, number: int) -> Push:
     return push
 
 
+def send_test(
+    desk: Desk, library: Library, number: int, subscriber: int, ways: Mapping[str, Sequence[str]], key: str = ""
+) -> bool:
+    """Send what a push says to one tester at once, before all pushes, where they are reached best.
+
+    `ways` are accounts (`channel:account`) by how a push can go out there. False for a `key` that was used already.
+    Needs `pushes.write`; raises ActRefused for whoever is no tester.
+    """
+    _may(desk, "pushes.write")
+    push = _of(desk, number)
+    for zh, en in saying.faults(push.content, library):
+        raise ActRefused(zh, en)
+    try:
+        person = standing.locked(desk.connection, subscriber)
+    except KeyError:
+        raise ActRefused(f"没有用户 {subscriber}", f"there is no subscriber {subscriber}") from None
+    if not push_tests.is_tester(desk.connection, person.id) or person.blocked:
+        raise ActRefused(
+            f"用户 {person.id} 不是测试用户；先在用户页上指定为测试用户",
+            f"subscriber {person.id} is no tester; name them a tester on their page first",
+        )
+    spoken = [*ways.get("service", ()), *ways.get("mass", ())]
+    to = push_tests.place(desk.connection, person.id, [*ways.get("bot", ()), *spoken], ways.get("page", ()))
+    if to is None:
+        raise ActRefused(
+            f"用户 {person.id} 在现有渠道上收不到：没有关注，或渠道没有开",
+            f"subscriber {person.id} cannot be reached: they follow no account that is open",
+        )
+    if key and not kept.count(desk.connection, f"push-test/{number}/{key}", 1, _TEST_KEY_SECONDS):
+        return False
+    language = to.language if to.language in library.plan.languages else library.plan.languages[0]
+    said = dumps(saying.both(push.content, library, library.revision, language))
+    push_tests.queue(desk.connection, person.id, to, said, int(to.account in spoken), desk.now)
+    desk.note("push.tested", push.campaign, library.revision, {"push": number}, person.id)
+    return True
+
+
 def sync(desk: Desk, plan: Plan, revision: int) -> list[Push]:
     """Make the pushes of the plan's revision those that are here: new ones and changed ones wait for approval, and one
     that the plan no longer has is cancelled. Whatever runs or is over stays as it is. Needs `plan.apply`."""
@@ -198,6 +237,15 @@ def sync(desk: Desk, plan: Plan, revision: int) -> list[Push]:
         if known[name].state in STEPS["change"][0]:
             touched.append(_step(desk, known[name], "cancel", next_at=None))
     return touched
+
+
+def only_look(branch: str) -> tuple[str, str]:
+    """Why staff of a branch may look at pushes and no more, in both languages."""
+    return (
+        f"推送会发给所有网点的用户，网点 {branch} 的员工只能查看；请找不分网点的同事",
+        f"a push reaches the people of every branch, so staff of branch {branch} may only look; "
+        "ask a colleague who has no branch",
+    )
 
 
 # ---- what falls due by itself
@@ -241,7 +289,7 @@ def _step(desk: Desk, push: Push, step: str, **changes: Any) -> Push:
     before, after = STEPS[step]
     if push.state not in before:
         raise ActRefused(
-            f"推送现在是“{push.state}”，不能{_ZH[step]}；请刷新页面",
+            f"推送现在是“{_STATES_ZH[push.state]}”，不能{_ZH[step]}；请刷新页面",
             f"the push is {push.state}, so it cannot {step.replace('_', ' ')}; look at it again",
         )
     written = pushes.write(desk.connection, replace(push, state=after, **changes), desk.now)
@@ -318,8 +366,15 @@ def _planned(plan: Plan, revision: int, one: Planned, author: str) -> Push:
     )
 
 
+def _may(desk: Desk, right: str) -> None:
+    """The right, and everybody's people: a push reaches those of all branches."""
+    desk.require(right)
+    if desk.branch is not None:
+        raise NotAllowed(*only_look(desk.branch))
+
+
 def _may_hold(desk: Desk) -> None:
-    desk.require("pushes.write")
+    _may(desk, "pushes.write")
     _say_why(desk)
 
 
@@ -337,4 +392,8 @@ def _as_system(desk: Desk) -> Desk:
 _ZH = {
     **{"change": "修改", "submit": "提交", "send_back": "退回", "approve": "复核", "schedule": "排期", "begin": "开始"},
     **{"pause": "暂停", "resume": "继续", "finish": "结束", "miss": "标为错过", "cancel": "取消"},
+}
+_STATES_ZH = {
+    **{"draft": "草稿", "submitted": "待复核", "approved": "已复核", "scheduled": "已排期", "running": "发送中"},
+    **{"paused": "已暂停", "done": "已结束", "cancelled": "已取消", "missed": "已错过"},
 }

@@ -45,6 +45,22 @@ def following(schedule: Mapping[str, Any], zone: tzinfo, after: datetime) -> dat
     return None
 
 
+def days(schedule: Mapping[str, Any], zone: tzinfo, start: datetime, end: datetime) -> Iterator[tuple[datetime, bool]]:
+    """Its first instant of each local day from `start` until before `end`, and whether there are more that day.
+
+    Raises BadSchedule.
+    """
+    moment = following(schedule, zone, start - timedelta(microseconds=1))
+    while moment is not None and moment < end:
+        after = following(schedule, zone, moment)
+        more = after is not None and after.astimezone(zone).date() == moment.astimezone(zone).date()
+        yield moment, more
+        if more:
+            midnight = datetime.combine(moment.astimezone(zone).date() + timedelta(days=1), time())
+            after = following(schedule, zone, _instant(midnight, zone) - timedelta(microseconds=1))
+        moment = after
+
+
 def recurs(schedule: Mapping[str, Any]) -> bool:
     """Whether it may be due more than once."""
     return "at" not in schedule

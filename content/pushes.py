@@ -7,11 +7,13 @@ beside it. Knows no database and sends nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from string import Formatter
 from typing import Any
 
 from content.library import Library
 from content.message import Choice, Message, Picture
 from content.plan.outreach import Push
+from content.plan.texts import FIELDS, TELEGRAM_BUTTON_BYTES, WECHAT_TEXT_BYTES
 
 KINDS = ("text", "poster", "quiz", "lottery")
 ABOUT = ("campaign", "service")
@@ -38,6 +40,17 @@ def of_plan(push: Push, languages: Sequence[str]) -> dict[str, Any]:
 
 def faults(content: Mapping[str, Any], library: Library) -> Iterator[Fault]:
     """What keeps this content from being sent under this plan."""
+    found = list(_faults(content, library))
+    yield from found
+    for language in () if found else library.plan.languages:
+        if len(both(content, library, library.revision, language)[1]["text"].encode()) > WECHAT_TEXT_BYTES:
+            yield (
+                f"文案加上按钮的说明太长（{language}）：微信最多 {WECHAT_TEXT_BYTES} 字节",
+                f"the text with its buttons in words is too long in {language}: WeChat takes {WECHAT_TEXT_BYTES} bytes",
+            )
+
+
+def _faults(content: Mapping[str, Any], library: Library) -> Iterator[Fault]:
     plan = library.plan
     if content.get("kind") not in KINDS:
         yield f"推送的种类要是 {'、'.join(KINDS)} 之一", f"a push is one of {', '.join(KINDS)}"
@@ -47,7 +60,14 @@ def faults(content: Mapping[str, Any], library: Library) -> Iterator[Fault]:
         text = str(content.get("text", {}).get(language, "")).strip()
         if not text:
             yield f"缺少文案（{language}）", f"the text is missing in {language}"
-        elif len(text) > TEXT_MOST or len(text.encode()) > BYTES_MOST:
+        elif odd := strange(text):
+            fields = sorted(FIELDS)
+            yield (
+                f"文案（{language}）里的 {odd} 填不出来：花括号里只能写 {'、'.join(fields)}，要原样显示就写两个 {{{{",
+                f"nothing fills {odd} in the text in {language}: braces hold one of {', '.join(fields)}; "
+                "to show a brace write it twice",
+            )
+        elif len(filled := library.fill(text, language)) > TEXT_MOST or len(filled.encode()) > BYTES_MOST:
             yield (
                 f"文案太长（{language}）：最多 {TEXT_MOST} 字且 {BYTES_MOST} 字节",
                 f"the text in {language} is too long: at most {TEXT_MOST} characters and {BYTES_MOST} bytes",
@@ -66,6 +86,8 @@ def faults(content: Mapping[str, Any], library: Library) -> Iterator[Fault]:
     for words in buttons:
         if not library.understands(str(words)):
             yield f"按钮“{words}”不是机器人听得懂的话", f"the button {words!r} is nothing that the bot understands"
+        elif len(str(words).encode()) > TELEGRAM_BUTTON_BYTES:
+            yield f"按钮“{words}”太长", f"the button {words!r} is too long"
 
 
 def messages(content: Mapping[str, Any], library: Library, revision: int) -> dict[str, list[dict[str, Any]]]:
@@ -73,7 +95,7 @@ def messages(content: Mapping[str, Any], library: Library, revision: int) -> dic
 
     Every push can be left: the last button, or the last words, say how.
     """
-    return {language: _both(content, library, revision, language) for language in library.plan.languages}
+    return {language: both(content, library, revision, language) for language in library.plan.languages}
 
 
 def picture_name(poster: str, language: str, revision: int) -> str:
@@ -81,7 +103,8 @@ def picture_name(poster: str, language: str, revision: int) -> str:
     return f"campaign:{poster}:{language}:{revision}"
 
 
-def _both(content: Mapping[str, Any], library: Library, revision: int, language: str) -> list[dict[str, Any]]:
+def both(content: Mapping[str, Any], library: Library, revision: int, language: str) -> list[dict[str, Any]]:
+    """One language of `messages`."""
     say = library.phrases.say
     text, poster = library.fill(str(content["text"][language]).strip(), language), str(content.get("poster", ""))
     picture = Picture(picture_name(poster, language, revision), library.plan.title[language]) if poster else None
@@ -93,3 +116,16 @@ def _both(content: Mapping[str, Any], library: Library, revision: int, language:
         spoken.append(say(language, "pushed.reply", words=words))
     spoken.append(say(language, "pushed.leave", word=leave.say))
     return [Message(text, picture, (*choices, leave)).tree(), Message("\n".join(spoken), picture).tree()]
+
+
+def strange(text: str) -> str:
+    """What stands in braces and is no field that texts may use; empty when all is well."""
+    if "{" not in text:
+        return ""
+    try:
+        for _, name, form, conversion in Formatter().parse(text):
+            if name is not None and (name not in FIELDS or form or conversion):
+                return "{" + name + "}"
+    except ValueError:
+        return "{ }"
+    return ""
