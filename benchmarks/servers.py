@@ -54,6 +54,7 @@ def plan(home: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "content" / "family-network", folder)
     text = (folder / "plan.toml").read_text("utf-8")
+    text = re.sub(r"^holdout = .*$", "", text, flags=re.MULTILINE)  # a push goes to everybody
     for name, away in (("quiet_from", 11), ("quiet_until", 13)):
         hour = (datetime.now(UTC) + timedelta(hours=8 + away)).hour  # of the plan's zone
         text = re.sub(rf"^{name} = .*$", f"{name} = {hour:02d}:00:00", text, flags=re.MULTILINE)

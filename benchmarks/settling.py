@@ -20,6 +20,7 @@ from bot.channels import Outcome, Parcel
 from bot.sender import Sender
 from storage import push_opening, push_runs
 from storage.push_opening import Rule
+from storage.segments import Audience
 from storage.store import Store
 
 _ACCOUNT = "telegram:main"
@@ -46,10 +47,11 @@ async def main(url: str, count: int) -> None:
     with store.begin() as connection:
         run = push_runs.begin(connection, 1, "bench", now, 1, {"zh": '[{"text": "x"}, {"text": "x"}]'}, now)
     assert run
-    opened: int | None = 2_000
-    while opened == 2_000:
+    everybody = Rule(Audience("bench", ["everyone"], now, UTC), bots=[_ACCOUNT])
+    opened: int | None = 0
+    while opened is not None:
         with store.begin() as connection:
-            opened = push_opening.open_slice(connection, run.id, Rule(bots=[_ACCOUNT]), 2_000, now)
+            opened = push_opening.open_slice(connection, run.id, everybody, 2_000, now)
     if not store.is_sqlite:
         with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE delivery"))
