@@ -30,7 +30,8 @@ from storage.store import machine_now
 
 SLICE = 2_000  # people who get their rows in one transaction: some tens of milliseconds
 _DUE_AT_ONCE = 20
-_COUNT_SECONDS = 10.0  # so long a count of an audience is told again
+_COUNT_SECONDS = 10.0  # so long a count of an audience is told again,
+_COUNT_TIMES = 20  # and at least so many times as long as it took
 _COUNTS_KEPT = 50
 _log = structlog.get_logger(__name__)
 
@@ -90,18 +91,21 @@ class Pushes:
     async def people(self, push: pushes.Push, read: Read, *, fresh: bool = False) -> People:
         """What would become of everybody if it went out now, as `push_opening.preview` tells it.
 
-        A page may ask with every change of its form: one count at a time, and a young one of the same audience is told
-        again unless it must be `fresh`. `read` runs a query beside the event loop.
+        A page may ask with every change of its form: one count at a time, and one of the same audience is told again
+        for a while, longer where counting takes long, unless it must be `fresh`. `read` runs a query beside the event
+        loop.
         """
         rule = await self.rule(push, self._now())
         key = (push.audience, str(push.content.get("wechat")), push.revision)
         async with self._counting:
-            at, told = self._counted.get(key, (0.0, []))
-            if fresh or not at or time.monotonic() - at > _COUNT_SECONDS:
+            until, told = self._counted.get(key, (0.0, []))
+            began = time.monotonic()
+            if fresh or began > until:
                 told = await read(push_opening.preview, rule, self._now())
                 if len(self._counted) >= _COUNTS_KEPT:
                     self._counted.clear()
-                self._counted[key] = (time.monotonic(), told)
+                ended = time.monotonic()
+                self._counted[key] = (ended + max(_COUNT_SECONDS, _COUNT_TIMES * (ended - began)), told)
             return told
 
     async def ways(self) -> dict[str, list[str]]:

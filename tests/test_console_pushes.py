@@ -19,7 +19,7 @@ from tests.people_house import HOSTILE
 from tests.push_pages import PushPages, colleagues, hidden, push_pages
 
 TABLES = [
-    name for name in ("STATES", "STEPS", "KIND", "AUDIENCES", "WEEKDAYS", "WAYS", "REASONS", "ROWS", "JOBS", "FORM")
+    name for name in ("STATES", "STEPS", "KIND", "AUDIENCES", "WEEKDAYS", "WAYS", "PUSH_ENDS", "ROWS", "JOBS", "FORM")
 ]
 
 
@@ -55,6 +55,21 @@ def test_the_preview_shows_each_channel_and_counts_everybody_and_stores_nothing(
     assert int(re.search(r"(\d+) bytes</span>", shown.text)[1]) > size  # type: ignore[index]
     assert pages.house.sql("SELECT COUNT(*) FROM push") == before
     assert pages.house.stranger().get("/pictures/campaign:opening:en:1").status_code == 200
+
+
+def test_a_count_is_told_again_for_a_while_and_made_anew_for_an_approval(pages: PushPages) -> None:
+    (_, author), (_, approver) = colleagues(pages)
+    number = pages.write(author, name="counted")
+    audience = {"audience": "points >= 0", "do": "preview"}
+    first = author.submit("/console/pushes/new", {**pages.form(), **audience}).text
+    told = re.search(r"Now it would reach (\d+) of", first)
+    pages.hear(*pages.who[4], "退订")
+    try:
+        again = author.submit("/console/pushes/new", {**pages.form(), **audience}).text
+        assert told and told[0] in again
+        assert hidden(approver.get(f"/console/pushes/{number}").text, "shown") == "7"
+    finally:
+        pages.hear(*pages.who[4], "恢复接收")
 
 
 def test_a_refused_form_comes_back_with_every_word(pages: PushPages) -> None:

@@ -6,7 +6,7 @@ import re
 from datetime import datetime, tzinfo
 from typing import Any, ClassVar
 
-from bot.console.pages.people_words import CHANNEL, KINDS_OF
+from bot.console.pages.people_words import CHANNEL, KINDS_OF, PUSH_ENDS
 from bot.console.words import Pairs
 from campaigns import push_audience
 from campaigns.desk import ActRefused
@@ -66,30 +66,6 @@ WAYS: Pairs = {
     "mass": ("群发", "a mass send"),
     "page": ("下次打开网页聊天时", "in the chat, when they next open it"),
 }
-# Why somebody does not get it, as the opening of a run and the senders say.
-REASONS: Pairs = {
-    "no_consent": ("不接收活动消息", "takes no campaign messages"),
-    "blocked": ("已被停用，或屏蔽了我们", "blocked by us, or has blocked us"),
-    "over_cap": ("七天内收到的推送已到上限", "has had as many pushes in seven days as the plan allows"),
-    "unreachable": ("没有关注任何账号", "follows none of our accounts"),
-    "account_off": ("所在账号没有开通这种发送", "their account cannot send this way now"),
-    "window_closed": ("微信 48 小时窗口已关，客服消息发不了", "WeChat's 48-hour window is shut"),
-    "month_used_up": ("本月四条群发已用完", "this month's four mass sends are used up"),
-    "not_following": ("发送前已取消关注", "left before it was sent"),
-    "cancelled": ("推送被取消", "the push was cancelled"),
-    "not_fetched": ("七天内没有打开网页聊天", "did not open the chat within seven days"),
-    "nobody_left": ("这一批已没有人可发", "nobody of this lot was left"),
-    "too_few": ("微信群发至少要两个人", "WeChat's mass sends need two people at least"),
-    "count_used_up": ("微信客服消息条数用完", "WeChat's count of customer-service messages is used up"),
-    "no_capability": ("账号没有这个能力", "the account may not do this"),
-    "unknown_person": ("平台不认识这个人", "the platform knows no such person"),
-    "consent_refused": ("用户拒收了这类消息", "the person refused such messages on the platform"),
-    "moved": ("会话已搬走", "the chat has moved"),
-    "bad_media": ("平台不收这张图片", "the platform would not take the picture"),
-    "bad_list": ("平台不收这份名单", "the platform would not take the list"),
-    "empty": ("没有可发的内容", "there was nothing to send"),
-    "resent": ("平台没有答复，重发过一次", "sent once more after no answer"),
-}
 ROWS: Pairs = {
     **{name: KINDS_OF["delivery"][name] for name in ("queued", "claimed", "sending", "sent", "refused", "failed")},
     "handed_over": ("已交给微信群发", "handed to WeChat's mass send"),
@@ -132,7 +108,7 @@ class Say:
 
     _tables: ClassVar[dict[str, Pairs]] = {
         **{"state": STATES, "step": STEPS, "kind": KIND, "weekday": WEEKDAYS, "way": WAYS, "row": ROWS, "job": JOBS},
-        **{"reason": {**KINDS_OF["end"], **REASONS}, "channel": CHANNEL, "form": FORM},
+        **{"reason": {**KINDS_OF["end"], **PUSH_ENDS}, "channel": CHANNEL, "form": FORM},
     }
 
     def __init__(self, language: str) -> None:
