@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.channels import MassOutcome
+from bot.channels import KEY_EXPIRED, MassOutcome
 from bot.writer import Writer
 from campaigns import push_clock, pushing
 from campaigns.desk import Desk
@@ -128,7 +128,7 @@ class Pushes:
             return False
         outcome = await channel.mass_send(job.addresses, job.message, job.key)
         await self._writer.run(lambda connection: _settle(connection, job, outcome, self._now()))
-        return outcome.state in ("sent", "refused", "failed")
+        return outcome.state in ("sent", "refused", "failed") or outcome.reason == KEY_EXPIRED
 
 
 def _desk(connection: Any, now: datetime) -> Desk:
@@ -138,7 +138,7 @@ def _desk(connection: Any, now: datetime) -> Desk:
 def _settle(connection: Any, job: mass_jobs.Job, outcome: MassOutcome, now: datetime) -> None:
     if outcome.state == "sent":
         mass_jobs.accepted(connection, job, outcome.platform, now)
-    elif outcome.state in ("refused", "failed"):
+    elif outcome.state in ("refused", "failed") or outcome.reason == KEY_EXPIRED:
         mass_jobs.close(connection, job.id, outcome.state, outcome.reason, now)
     else:  # certainly or perhaps not taken: again under the same key, which the platform counts once
         wait = timedelta(seconds=max(outcome.wait, float(min(2**job.tries, 300))))

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from bot.channels import MassOutcome, Outcome
+from bot.channels import KEY_EXPIRED, MassOutcome, Outcome
 from bot.wechat.api import Api
 from bot.wechat.articles import Articles
 from bot.wechat.capabilities import MASS, MASS_BY_TAG, Capabilities, Shared
@@ -25,7 +25,6 @@ from storage.tables import instant, micros
 FEWEST, MOST = 2, 10_000
 KEY_BYTES = 64
 REPEATED_WITHIN = timedelta(hours=23)  # the platform looks back a day; both clocks may be a little off
-KEY_EXPIRED = "key_expired"
 _REMEMBERED_SECONDS = 3 * 366 * 86_400.0
 _FORGOTTEN_SECONDS = 1.0
 
@@ -46,7 +45,7 @@ class Mass:
     async def send(self, addresses: Sequence[str], message: dict[str, Any], key: str) -> MassOutcome:
         """Send `message` to these followers under `key` (at most 64 bytes); the same key again reaches nobody twice.
 
-        A key that the platform knows counts as sent. `doubtful` with the reason `key_expired` means that an earlier
+        A key that the platform knows counts as sent. `doubtful` with the reason KEY_EXPIRED means that an earlier
         request may have been taken and is too old to be repeated: a person must look.
         """
         openids = list(dict.fromkeys(addresses))
