@@ -13,11 +13,12 @@ import typer
 
 from bot import commands_stop, spoken
 from bot.commands_act import act_cli
-from bot.commands_push import push_cli
 from bot.commands_backup import backup_cli
 from bot.commands_doctor import doctor
 from bot.commands_plan import plan_cli
 from bot.commands_poster import poster_cli
+from bot.commands_push import push_cli
+from bot.commands_segment import segment_cli
 from bot.commands_serve import serve
 from bot.commands_staff import staff_cli
 from bot.commands_standing import referral_cli
@@ -40,6 +41,7 @@ cli.add_typer(ledger_cli, name="ledger")
 cli.add_typer(db_cli, name="db")
 cli.add_typer(backup_cli, name="backup")
 cli.add_typer(staff_cli, name="staff")
+cli.add_typer(segment_cli, name="segment")
 cli.add_typer(poster_cli, name="poster")
 cli.add_typer(wechat_cli, name="wechat")
 

@@ -40,10 +40,12 @@ Words = Annotated[
         "of a stock how much alone",
     ),
 ]
-Unit = Annotated[str, typer.Option(help="points chances stock:… | what is given")]
+Unit = Annotated[str, typer.Option(help="给什么：points chances stock:… | what is given")]
 Why = Annotated[str, typer.Option(help="为什么，只给员工看 | why, shown to staff only")]
 Again = Annotated[bool, typer.Option("--again", help="内容相同也再来一次 | though the same was proposed before")]
-File = Annotated[Path | None, typer.Option("--file", help="CSV：subscriber,amount | a CSV of many: subscriber,amount")]
+File = Annotated[
+    Path | None, typer.Option("--file", help="许多人的 CSV 文件：用户,数量 | a CSV of many: subscriber,amount")
+]
 Number = Annotated[int, typer.Argument(metavar="N", help="第几号 | its number")]
 
 
@@ -161,7 +163,7 @@ def _propose(context: typer.Context, kind: str, unit: str, asked: Sequence[Asked
 @act_cli.command("list")
 def listing(
     context: typer.Context,
-    state: Annotated[str, typer.Option(help="open approved declined withdrawn")] = "",
+    state: Annotated[str, typer.Option(help="哪种状态：open approved declined withdrawn | in which state")] = "",
     before: Annotated[int, typer.Option(help="编号小于它的 | numbered below")] = 0,
     as_json: Json = False,
 ) -> None:

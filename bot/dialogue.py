@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from campaigns import blocking, joining, mechanics, menu, referral, service, words
+from campaigns import blocking, joining, mechanics, menu, quiz, referral, service, words
 from campaigns.refusals import Refusal
 from campaigns.turn import Turn
 from content.message import Choice
@@ -119,6 +119,14 @@ def _blocked(turn: Turn, said: str) -> bool:
     return True
 
 
+def _quiz(turn: Turn, said: str) -> bool:
+    """A choice of a quiz's question, tapped or typed; it says itself which, so it comes before what a form may take."""
+    if not quiz.heard(turn):
+        return False
+    _forget_misses(turn)
+    return True
+
+
 def _form(turn: Turn, said: str) -> bool:
     """The form being filled gets the answer it asked for; any other answer lets the form go."""
     form = turn.recall("form")
@@ -148,7 +156,7 @@ def _number(turn: Turn, said: str) -> bool:
         return False
     turn.hear_as(said)
     chosen = normal(said)
-    return any(step(turn, chosen) for step in (_leave, _human, _mechanics, _faq, _lost))
+    return any(step(turn, chosen) for step in (_leave, _human, _quiz, _mechanics, _faq, _lost))
 
 
 def _chosen(turn: Turn, said: str) -> str:
@@ -218,6 +226,7 @@ ORDER: tuple[Callable[[Turn, str], bool], ...] = (
     _staff,
     _human,
     _blocked,
+    _quiz,
     _form,
     _joining,
     _referral,

@@ -6,12 +6,16 @@ step may follow which, and who gets what how, is decided in campaigns/ and stora
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.channels import KEY_EXPIRED, MassOutcome
+import structlog
+
+from bot.channels import MassOutcome
+from bot.sender import SEND_SECONDS
 from bot.writer import Writer
 from campaigns import push_clock, pushing
 from campaigns.desk import Desk
@@ -25,6 +29,7 @@ from storage.store import machine_now
 
 SLICE = 2_000  # people who get their rows in one transaction: some tens of milliseconds
 _DUE_AT_ONCE = 20
+_log = structlog.get_logger(__name__)
 
 
 class Pushes:
@@ -53,12 +58,22 @@ class Pushes:
         run = self._writer.run
         for number in await run(lambda connection: pushes.due(connection, now, _DUE_AT_ONCE)):
             await self._begin(number, now)
+        broken: Exception | None = None
         for live in await run(push_runs.live):
-            if not live.opened and live.state != "paused":
+            try:
+                await self._move(live, now)
+            except Exception as fault:  # of one push, which must not hold up the others
+                broken = fault
+        if broken:
+            raise broken
+
+    async def _move(self, live: Run, now: datetime) -> None:
+        if live.state != "paused":
+            if not live.opened:
                 await self._open(live)
             if not push_clock.quiet(self._writer.library, now):
                 await self._mass(live.id, now)
-            await self._look_after(live.id, now)
+        await self._look_after(live.id, now)
 
     async def rule(self, push: pushes.Push, now: datetime) -> Rule:
         """For whom a push is, and how it may go on the accounts that are open now."""
@@ -87,14 +102,14 @@ class Pushes:
         push = await self._writer.run(lambda connection: pushes.find(connection, run.push))
         assert push
         rule, size = await self.rule(push, self._now()), self._slice
-        opened: int | None = size
-        while opened == size:
+        opened: int | None = 0
+        while opened is not None:
             now = self._now()
 
             def one(connection: Any, now: datetime = now) -> int | None:
                 return push_opening.open_slice(connection, run.id, rule, size, now)
 
-            opened = await self._writer.run(one)
+            opened = await self._writer.apart(one)
 
     def _library(self, revision: int) -> Library:
         current = self._writer.library
@@ -126,9 +141,16 @@ class Pushes:
         )
         if job is None:
             return False
-        outcome = await channel.mass_send(job.addresses, job.message, job.key)
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                outcome = await channel.mass_send(job.addresses, job.message, job.key)
+        except TimeoutError:
+            outcome = MassOutcome("doubtful", "no_answer")
+        except Exception as broken:  # the type alone: a vendor's message may hold an address with the token in it
+            _log.warning("send_broke", account=account, job=job.id, fault=type(broken).__name__)
+            outcome = MassOutcome("doubtful", "channel_broke")
         await self._writer.run(lambda connection: _settle(connection, job, outcome, self._now()))
-        return outcome.state in ("sent", "refused", "failed") or outcome.reason == KEY_EXPIRED
+        return outcome.state in ("sent", "refused", "failed")
 
 
 def _desk(connection: Any, now: datetime) -> Desk:
@@ -138,8 +160,9 @@ def _desk(connection: Any, now: datetime) -> Desk:
 def _settle(connection: Any, job: mass_jobs.Job, outcome: MassOutcome, now: datetime) -> None:
     if outcome.state == "sent":
         mass_jobs.accepted(connection, job, outcome.platform, now)
-    elif outcome.state in ("refused", "failed") or outcome.reason == KEY_EXPIRED:
+    elif outcome.state in ("refused", "failed"):
         mass_jobs.close(connection, job.id, outcome.state, outcome.reason, now)
     else:  # certainly or perhaps not taken: again under the same key, which the platform counts once
         wait = timedelta(seconds=max(outcome.wait, float(min(2**job.tries, 300))))
-        mass_jobs.again(connection, job, outcome.reason, machine_now(connection), wait)
+        in_doubt = job.in_doubt or outcome.state == "doubtful"
+        mass_jobs.again(connection, job, outcome.reason, machine_now(connection), wait, in_doubt=in_doubt)

@@ -167,6 +167,9 @@ class Sender:
         for row in claimed:
             by_account.setdefault(row.account, []).append(row.id)
         begun: set[int] = set()
+        if any(row.needs_consent for row in claimed) and not self._runs(connection, self._now()):
+            # Quiet hours began, or all pushes were paused, since these were claimed.
+            deliveries.unclaim(connection, [row.id for row in claimed if row.needs_consent], lease)
         for account, ids in sorted(by_account.items()):
             machine = machine_now(connection)
             granted = rates.take(connection, account, self._channels[account].per_second, len(ids), machine)

@@ -109,17 +109,16 @@ def act(settings: Settings, asked: dict[str, Any], here: Perform | None = None) 
     try:
         if store.is_sqlite:
             schema.upgrade(store)
-        for _ in range(_TRIES - 1):  # another node may hold a lock for a moment
+        for left in reversed(range(_TRIES)):
             try:
                 with store.begin() as connection:
                     return (here or perform)(connection, asked, datetime.now(UTC))
-            except DatabaseFault as fault:
-                if not passing(fault):
+            except DatabaseFault as fault:  # another node may hold a lock for a moment
+                if not left or not passing(fault):
                     raise
-        with store.begin() as connection:
-            return (here or perform)(connection, asked, datetime.now(UTC))
     finally:
         store.close()
+    raise AssertionError("unreachable")
 
 
 def applied(store: Store, campaign: str | None) -> tuple[Bundle, str, int]:

@@ -10,7 +10,7 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
-from campaigns import mechanics, referral
+from campaigns import mechanics, quiz, referral
 from campaigns.turn import Turn
 from content.message import Message
 from storage import joining
@@ -117,6 +117,7 @@ def _join(turn: Turn) -> None:
     _remember(turn, pair)
     if not (older.speaker.guest and younger.speaker.guest):
         referral.become_known(turn)
+        quiz.joined(turn)
     owned = (older.referral, younger.referral)
     turn.note(
         "joined",

@@ -25,6 +25,7 @@ __all__ = [
     "KINDS",
     "LINES_MAX",
     "Asked",
+    "AskedBefore",
     "Cost",
     "Fault",
     "Line",
@@ -34,6 +35,7 @@ __all__ = [
     "approve",
     "cost",
     "decline",
+    "faults",
     "find",
     "lines",
     "listed",
@@ -42,6 +44,7 @@ __all__ = [
     "withdraw",
 ]
 LINES_MAX = 20_000
+_LONG = 1_000
 AGAIN_AFTER = timedelta(hours=24)
 _STATES = {
     "approved": ("复核通过", "approved"),
@@ -52,6 +55,14 @@ _STATES = {
 
 class NoSuchProposal(ActRefused):
     """There is no proposal of that number."""
+
+
+class AskedBefore(ActRefused):
+    """The same contents were proposed before, as the proposal `number`, which is in that `state`."""
+
+    def __init__(self, zh: str, en: str, number: int, state: str) -> None:
+        super().__init__(zh, en)
+        self.number, self.state = number, state
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,8 @@ def propose(
     desk.require("acts.propose")
     why = _why(desk, needed=True)
     _plausible(kind, asked)
+    if len(asked) > _LONG:
+        proposals.unhurried(desk.connection)
     standing = in_force(desk, library)
     unit = unit_of(standing.plan, kind, unit) if kind != "reversal" else unit.strip()
     rows, faults = rows_of(desk, standing.plan, vault, kind, unit, asked)
@@ -174,9 +187,10 @@ def _not_again(desk: Desk, digest: str) -> None:
     same = proposals.same(desk.connection, digest, desk.now - AGAIN_AFTER)
     if same:
         zh, en = ("待复核", "waits for approval") if same.state == "open" else ("刚通过", "was approved within a day")
-        raise ActRefused(
+        raise AskedBefore(
             f"内容相同的第 {same.number} 号{zh}；确实要再来一次，请注明“再次”（--again）",
             f"number {same.number} has the same contents and {en}; if it is meant twice, say so (--again)",
+            *(same.number, same.state),
         )
 
 
@@ -246,6 +260,23 @@ def _ends(movement: proposals.Movement) -> tuple[str, str]:
     return movement.source, movement.destination
 
 
+def faults(desk: Desk, library: Rules, number: int, after: int = 0, limit: int | None = None) -> list[Fault]:
+    """What would keep an open proposal from being approved as things stand, by line; with `limit` only of so many lines
+    behind the line `after`, and without a look at the budget. Needs `acts.read`."""
+    proposal = find(desk, number)
+    standing = in_force(desk, library)
+    rows = proposals.rows(desk.connection, number, after, limit)
+    try:
+        moves = weigh(desk, standing, proposal.kind, proposal.unit, rows, number=number)
+        if limit is None:
+            _funding(desk, standing, proposal.kind, number, minted(moves))
+    except Unfit as unfit:
+        return unfit.faults
+    except ActRefused as refused:
+        return [Fault(0, refused.zh, refused.en)]
+    return []
+
+
 # ---- deciding
 
 
@@ -278,6 +309,8 @@ def approve(desk: Desk, library: Rules, number: int, count: int, *, alone: bool)
 
 def _carry_out(desk: Desk, standing: InForce, proposal: Proposal) -> None:
     """Lock the people, judge again, and post everything set-wise with one event per person."""
+    if proposal.lines > _LONG:
+        proposals.unhurried(desk.connection)
     rows = proposals.rows(desk.connection, proposal.number)
     kind, unit, number = proposal.kind, proposal.unit, proposal.number
     moves = weigh(desk, standing, kind, unit, rows, number=number, lock=True)

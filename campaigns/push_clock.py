@@ -10,14 +10,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from campaigns import pushing
+from campaigns import push_audience, pushing
 from campaigns.desk import Desk
 from content.library import Library
 from content.occasions import following, recurs
-from storage import push_runs, pushes
+from content.plan.audience import holdout
+from storage import mass_jobs, push_runs, pushes, stops
 from storage.push_opening import Rule
 from storage.push_runs import Run
 from storage.pushes import Push
+from storage.segments import Audience
+from storage.tables import micros
 
 TRIED_LEAST = 20  # before that a share of errors says nothing
 FETCH_DAYS = 7  # what nobody fetched from the page by then is given up
@@ -42,12 +45,15 @@ def begin(desk: Desk, number: int, library: Library, said: Mapping[str, str]) ->
     if push is None or push.next_at is None or push.next_at > desk.now or push.state not in ("scheduled", "running"):
         return
     occurrence, later = push.next_at, None
+    latest = pushing.latest_start(push) + stood_still(desk, occurrence)
     if recurs(push.schedule):
         later = following(push.schedule, library.plan.zone, occurrence)
         later = later if later and later < library.plan.window.end else None
     if push.state == "running":
         push = _make_room(desk, push)
-    if desk.now > occurrence + pushing.latest_start(push) or push.state == "running":
+    # Of times that passed while nothing could begin only the last is caught up with.
+    passed = later is not None and later <= desk.now
+    if desk.now > occurrence + latest or passed or push.state == "running":
         push_runs.miss(desk.connection, push.number, push.campaign, occurrence, push.revision, desk.now)
         desk.note("push.missed", push.campaign, push.revision, {"push": push.number})
         if push.state == "running" or later:
@@ -59,8 +65,13 @@ def begin(desk: Desk, number: int, library: Library, said: Mapping[str, str]) ->
     pushing.step_by_itself(desk, push, "begin", next_at=later)
 
 
+def stood_still(desk: Desk, since: datetime) -> timedelta:
+    """How long an emergency stop held everything since then: so much longer deadlines are."""
+    return timedelta(microseconds=stops.stopped(desk.connection, micros(since), micros(desk.now)))
+
+
 def _make_room(desk: Desk, push: Push) -> Push:
-    for run in push_runs.of_push(desk.connection, push.number, 1):
+    for run in push_runs.live_of(desk.connection, push.number):
         if run.state == "running" and run.opened and not push_runs.waiting(desk.connection, run.id):
             _end(desk, run, "done")
             return pushing.step_by_itself(desk, push, "schedule")
@@ -69,24 +80,29 @@ def _make_room(desk: Desk, push: Push) -> Push:
 
 def look_after(desk: Desk, library: Library, number: int) -> None:
     """Pause a run that fails too often; end one whose rows have all ended, and its push with it."""
-    run = push_runs.find(desk.connection, number, lock=True)
-    if run is None or run.state not in push_runs.LIVE:
+    known = push_runs.find(desk.connection, number)
+    if known is None or known.state not in push_runs.LIVE:
         return
-    push = pushes.find(desk.connection, run.push, lock=True)
-    assert push
+    push = pushes.find(desk.connection, known.push, lock=True)  # the push before its run, as acts do
+    run = push_runs.find(desk.connection, number, lock=True)
+    assert push and run
+    if run.state not in push_runs.LIVE:
+        return
     if push.state == "cancelled":
+        # What came back into the queue since: it was in hand when the push was cancelled.
+        push_runs.give_up(desk.connection, run.id, "cancelled", desk.now)
+        mass_jobs.abandon(desk.connection, run.id, desk.now)
         if not push_runs.waiting(desk.connection, run.id):
             _end(desk, run, "cancelled")
         return
     if run.state == "paused":
         return
-    bad, tried = push_runs.troubled(desk.connection, run.id)
-    if tried >= TRIED_LEAST and bad * 100 > tried * int(push.limits["errors"]):
+    if push_runs.troubled(desk.connection, run, int(push.limits["errors"]), TRIED_LEAST):
         pushing.pause_by_itself(desk, push.number)
         return
     if run.state != "running" or push_runs.waiting(desk.connection, run.id):
         return
-    fetch_until = run.occurrence + timedelta(days=FETCH_DAYS)
+    fetch_until = run.occurrence + timedelta(days=FETCH_DAYS) + stood_still(desk, run.occurrence)
     if desk.now < fetch_until and push_runs.queued(desk.connection, run.id):
         return
     _end(desk, run, "done")
@@ -97,7 +113,10 @@ def rule(push: Push, library: Library, ways: Mapping[str, Sequence[str]], now: d
     """For whom a push is, and how it may go, on accounts (`channel:account`) by the ways they have."""
     social = library.plan.social
     month = now.astimezone(_CHINA).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    plan = library.plan
+    audience = Audience(plan.id, push_audience.tree(plan, push.audience), now, plan.zone, holdout(plan))
     return Rule(
+        audience=audience,
         bots=ways.get("bot", ()),
         service=ways.get("service", ()),
         mass=ways.get("mass", ()) if push.content.get("wechat") == "mass" else (),

@@ -11,10 +11,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from campaigns import push_audience
 from campaigns.desk import ActRefused, Desk
 from content import pushes as saying
 from content.library import Library
-from content.occasions import BadSchedule, following, weekly
+from content.occasions import BadSchedule, following, recurs, weekly
 from content.plan.model import Plan
 from content.plan.outreach import Push as Planned
 from storage import mass_jobs, push_runs, pushes
@@ -132,7 +133,9 @@ def approve(desk: Desk, library: Library, number: int, *, alone: bool) -> Push:
             "somebody else than its author approves a push ([console] second_person)",
         )
     _sound(push, library, desk)
-    due = following(push.schedule, library.plan.zone, desk.now - _latest(push))
+    # What is to go out once may still begin a little late; what comes again waits for its next time.
+    since = desk.now if recurs(push.schedule) else desk.now - _latest(push)
+    due = following(push.schedule, library.plan.zone, since)
     if due is None:
         raise ActRefused("发送时间已经过了，请改时间", "its time is over; change the time")
     approved = _step(desk, push, "approve", approved_by=desk.actor, revision=library.revision)
@@ -154,9 +157,10 @@ def resume(desk: Desk, library: Library, number: int) -> Push:
     """Go on where it stood. Needs `pushes.write` and a reason."""
     _may_hold(desk)
     push = _of(desk, number)
-    runs = [run for run in push_runs.of_push(desk.connection, number, 1) if run.state == "paused"]
+    runs = [run for run in push_runs.live_of(desk.connection, number) if run.state == "paused"]
     resumed = _step(desk, push, "resume")
     for run in runs:
+        push_runs.resumed(desk.connection, run.id)
         push_runs.set_state(desk.connection, run.id, "running" if run.opened else "opening", ["paused"])
     return resumed if runs else _rest(desk, library, resumed)
 
@@ -165,11 +169,10 @@ def cancel(desk: Desk, number: int) -> Push:
     """End it: whoever has not got it does not get it. Needs `pushes.write` and a reason."""
     _may_hold(desk)
     push = _step(desk, _of(desk, number), "cancel", next_at=None)
-    for run in push_runs.of_push(desk.connection, number, 1):
-        if run.state in push_runs.LIVE:
-            push_runs.set_state(desk.connection, run.id, "paused", push_runs.LIVE)  # nothing more is opened
-            mass_jobs.drop(desk.connection, run.id, "cancelled", desk.now)
-            push_runs.give_up(desk.connection, run.id, "cancelled", desk.now)
+    for run in push_runs.live_of(desk.connection, number):
+        push_runs.set_state(desk.connection, run.id, "paused", push_runs.LIVE)  # nothing more is opened
+        mass_jobs.drop(desk.connection, run.id, "cancelled", desk.now)
+        push_runs.give_up(desk.connection, run.id, "cancelled", desk.now)
     return push
 
 
@@ -219,9 +222,8 @@ def latest_start(push: Push) -> timedelta:
 
 
 def _rest(desk: Desk, library: Library, push: Push) -> Push:
-    due = following(push.schedule, library.plan.zone, max(desk.now, push.next_at or desk.now))
-    if push.next_at is not None and push.next_at > desk.now:
-        due = push.next_at
+    due = push.next_at or following(push.schedule, library.plan.zone, desk.now)
+    # A time that has come meanwhile is kept: the clock begins it, or shows that it was missed.
     if due is None or due >= library.plan.window.end:
         return _step(_as_system(desk), push, "finish", next_at=None)
     return _step(_as_system(desk), push, "schedule", next_at=due)
@@ -229,7 +231,7 @@ def _rest(desk: Desk, library: Library, push: Push) -> Push:
 
 def _hold(desk: Desk, number: int) -> Push:
     push = _step(desk, _of(desk, number), "pause")
-    for run in push_runs.of_push(desk.connection, number, 1):
+    for run in push_runs.live_of(desk.connection, number):
         push_runs.set_state(desk.connection, run.id, "paused", ["opening", "running"])
     return push
 
@@ -262,6 +264,7 @@ def _of(desk: Desk, number: int) -> Push:
 def _sound(push: Push, library: Library, desk: Desk) -> None:
     for zh, en in saying.faults(push.content, library):
         raise ActRefused(zh, en)
+    push_audience.check(library.plan, push.audience)
     try:
         following(push.schedule, library.plan.zone, desk.now)
     except BadSchedule as bad:

@@ -48,27 +48,32 @@ ROLES: dict[str, frozenset[str]] = {
 # Every act on a Desk by its module and name, and the right that it asks for. A test calls each as every role; an act
 # that is not listed here, nor among those that somebody does for themselves alone, does not build.
 ACTS: dict[str, str] = {
-    "copies.release": "service.stop",
-    "desk.apply_plan": "plan.apply",
-    "proposals.approve": "acts.approve",
-    "proposals.cost": "acts.read",
-    "proposals.decline": "acts.approve",
-    "proposals.find": "acts.read",
-    "proposals.lines": "acts.read",
-    "proposals.listed": "acts.read",
-    "proposals.propose": "acts.propose",
-    "proposals.withdraw": "acts.propose",
-    "referral.reject": "referrals.reject",
-    "revealing.reveal": "people.reveal",
-    "staff.activate": "staff.manage",
-    "staff.add": "staff.manage",
-    "staff.change": "staff.manage",
-    "staff.reset": "staff.manage",
-    "stopping.resume": "service.stop",
-    "stopping.stop": "service.stop",
+    "copies:release": "service.stop",
+    "desk:apply_plan": "plan.apply",
+    "proposals:approve": "acts.approve",
+    "proposals:cost": "acts.read",
+    "proposals:decline": "acts.approve",
+    "proposals:faults": "acts.read",
+    "proposals:find": "acts.read",
+    "proposals:lines": "acts.read",
+    "proposals:listed": "acts.read",
+    "proposals:propose": "acts.propose",
+    "proposals:withdraw": "acts.propose",
+    "revealing:reveal": "people.reveal",
+    "staff:activate": "staff.manage",
+    "staff:add": "staff.manage",
+    "staff:change": "staff.manage",
+    "staff:reset": "staff.manage",
+    "standing:block": "people.block",
+    "standing:reject": "referrals.reject",
+    "standing:test": "people.test",
+    "standing:unblock": "people.block",
+    "standing:untest": "people.test",
+    "stopping:resume": "service.stop",
+    "stopping:stop": "service.stop",
 }
 OWN_ACTS = frozenset(
-    {"staff.end_session", "staff.entered", "staff.set_language", "staff.set_password", "staff.set_second"}
+    {"staff:end_session", "staff:entered", "staff:set_language", "staff:set_password", "staff:set_second"}
 )
 
 # Whoever sits at the machine's command line runs the service itself: nothing there is beyond them.

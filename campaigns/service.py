@@ -11,7 +11,6 @@ WORDS = {
     "apply": ("办理", "怎么办理", "申请", "apply", "sign up"),
     "draw": ("抽奖", "draw", "lottery"),
     "redeem": ("兑换", "积分兑换", "redeem"),
-    "quiz": ("答题", "quiz"),
 }
 
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from campaigns.books import Books
 from campaigns.refusals import Blocked, BudgetSpent, GuestLimit, NotEnoughPoints, OutsideWindow
-from content.message import Choice, Message, Picture
+from content.message import Choice, Message, Picture, Poll
+from content.quizzes import Quiz
 from storage import ledger
 from storage.group import Draft, Group
 from storage.incoming import Incoming
 from storage.joining import Meeting
+from storage.quizzes import Best
 from storage.referrals import Friend, Owner, code_in
 from storage.tables import instant, micros
 from storage.uniting import Pair, Settled, settle
@@ -136,15 +138,22 @@ class Turn:
         self.say_text(self.phrase(key, **fields), *choices, picture=picture, in_place=in_place)
 
     def say_text(
-        self, text: str, /, *choices: str | Choice, picture: Picture | None = None, in_place: bool = False
+        self,
+        text: str,
+        /,
+        *choices: str | Choice,
+        picture: Picture | None = None,
+        in_place: bool = False,
+        poll: Poll | None = None,
     ) -> None:
         """Answer with a text that is not a phrase (a FAQ answer, a list).
 
-        `in_place` lets it take the place of the message whose button was tapped, where that reads better.
+        `in_place` lets it take the place of the message whose button was tapped, where that reads better; `poll` that
+        a channel with polls of its own shows one instead of text and choices.
         """
         # `data["message"]`: the platform's id of our message whose button was tapped, given by channels that can edit.
         edits = str(self._draft.incoming.data.get("message", "")) if in_place else ""
-        self.messages.append(Message(text, picture, tuple(self._choice(choice) for choice in choices), edits))
+        self.messages.append(Message(text, picture, tuple(self._choice(choice) for choice in choices), edits, poll))
 
     def _choice(self, choice: str | Choice) -> Choice:
         """A command's name becomes its label in the person's language; tapping it says that label's word."""
@@ -329,6 +338,31 @@ class Turn:
     def friends(self, offset: int, limit: int) -> tuple[list[Friend], dict[str, int]]:
         """Those whom the person brought, newest first, and how many they are in all, by state."""
         return self._group.friends(self.person, offset, limit)
+
+    # ---- quizzes
+
+    def quizzes(self, revision: int = 0) -> dict[str, Quiz]:
+        """The quizzes that can be asked, by id: those of this revision, or of an earlier one, where one was begun."""
+        if revision in (0, self.library.revision):
+            return self.library.quizzes
+        return self.library.earlier_quizzes(revision, lambda: self._group.files(self.plan.id, revision))
+
+    def tally(self, quiz: str, what: str, question: str = "", times: int = 1) -> None:
+        """Count something of a quiz for staff (see `storage.tables_quiz.QuizTally`)."""
+        self._draft.tallies += [(self._books.campaign, quiz, question, what, self._books.slot)] * times
+
+    def rank(self, campaign: str, quiz: str, missed: int, took: int, correct: int, asked: int) -> None:
+        """Let this attempt stand for the person on the board, in place of any other."""
+        books = self._books.campaign if campaign == self.plan.id else campaign
+        self._draft.best[books, quiz] = (missed, took, correct, asked, micros(self.now))
+
+    def board(self, quiz: str, limit: int) -> list[Best]:
+        """The first of a quiz's board, as committed."""
+        return self._group.board(self._books.campaign, quiz, limit)
+
+    def place(self, quiz: str, missed: int, took: int) -> int:
+        """The place of such an attempt among what is committed, from 1 (see `storage.quizzes.place`)."""
+        return self._group.place(self._books.campaign, quiz, missed, took)
 
     # ---- one person on two channels
 

@@ -5,10 +5,10 @@ Made once per revision and shared by all turns; nothing in it changes. It knows 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from content import faq, phrases
+from content import faq, phrases, quizzes
 from content.bundle import Bundle
 from content.message import Choice
 from content.toml import parse
@@ -36,6 +36,9 @@ class Library:
         self._fields = {language: self._fields_of(language) for language in phrases.LANGUAGES}
         self.phrases = phrases.Phrases(self._own_phrases(), self._fields)
         self.faq = faq.Index.of(self._read("faq/"), self.plan.languages)
+        social = self.plan.social
+        self.quizzes = quizzes.read((social.quizzes if social else None) or (), self.files, self.plan.languages)
+        self._earlier: dict[int, dict[str, quizzes.Quiz]] = {}
         self.keywords = {
             extra.casefold(): words[stands_for.casefold()]
             for extra, stands_for in self.plan.keywords.items()
@@ -67,6 +70,12 @@ class Library:
         if name not in self._posters and name in posters.names(self.files):
             self._posters[name] = posters.Poster.of(self.files, name)
         return self._posters.get(name)
+
+    def earlier_quizzes(self, revision: int, files: Callable[[], Mapping[str, bytes]]) -> dict[str, quizzes.Quiz]:
+        """The quizzes of an earlier revision of this plan, whose `files` are read at the first question for them."""
+        if revision not in self._earlier:
+            self._earlier[revision] = quizzes.read_stored(files())
+        return self._earlier[revision]
 
     def picture(self, name: str) -> tuple[bytes, str] | None:
         """Bytes and media type of a picture that belongs to this revision, or None."""

@@ -6,7 +6,7 @@ each channel renders it as well as it can.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -32,9 +32,27 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Poll:
+    """A quiz question for channels with quiz polls of their own, which are told the answer.
+
+    `before` are words said ahead of it; `right` counts from 0; `seconds` is how long it stays open, 0 for always. A
+    vote stands for the words `say` with the number of the option, counted from 1, behind.
+    """
+
+    question: str
+    options: tuple[str, ...]
+    right: int
+    say: str
+    why: str = ""
+    seconds: int = 0
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One thing said: `text` in the person's language, an optional picture, and choices in the order shown.
 
+    `poll` is the same question for channels that have polls of their own; elsewhere text and choices ask it.
     `edits` is the platform's id of an earlier message of ours that this one takes the place of, where a channel can do
     that; elsewhere it is said anew.
     """
@@ -43,6 +61,7 @@ class Message:
     picture: Picture | None = None
     choices: tuple[Choice, ...] = ()
     edits: str = ""
+    poll: Poll | None = None
 
     def tree(self) -> dict[str, Any]:
         """The message as the plain tree that storage keeps (see `storage/trees.py`); empty parts are left out."""
@@ -55,6 +74,8 @@ class Message:
             ]
         if self.edits:
             tree["edits"] = self.edits
+        if self.poll:
+            tree["poll"] = {**asdict(self.poll), "options": list(self.poll.options)}
         return tree
 
     @classmethod
@@ -66,4 +87,5 @@ class Message:
             picture=Picture(picture["name"], picture["alt"]) if picture else None,
             choices=tuple(Choice(c["label"], c.get("say", ""), c.get("url", "")) for c in tree.get("choices", ())),
             edits=tree.get("edits", ""),
+            poll=Poll(**{**tree["poll"], "options": tuple(tree["poll"]["options"])}) if "poll" in tree else None,
         )

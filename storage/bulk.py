@@ -32,7 +32,7 @@ def insert_missing(connection: Connection, table: Table, columns: tuple[str, ...
 
 
 def upsert(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
-    """Insert rows; where the primary key exists, replace the other columns."""
+    """Insert rows; where the primary key exists, replace the other columns, or add to those written as `name+`."""
     _run(connection, _upsert_sql(table, columns, connection.dialect.name), rows)
 
 
@@ -138,8 +138,15 @@ def _insert_sql(table: Table, columns: tuple[str, ...], dialect: str) -> str:
 @cache
 def _upsert_sql(table: Table, columns: tuple[str, ...], dialect: str) -> str:
     keys = [column.name for column in table.primary_key]
-    changed = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in keys)
-    return f"{_insert_sql(table, columns, dialect)} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
+    changed = ", ".join(
+        f"{name[:-1]} = {table.name}.{name[:-1]} + excluded.{name[:-1]}"
+        if name.endswith("+")
+        else f"{name} = excluded.{name}"
+        for name in columns
+        if name not in keys
+    )
+    plain = tuple(name.rstrip("+") for name in columns)
+    return f"{_insert_sql(table, plain, dialect)} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
 
 
 @cache

@@ -128,7 +128,9 @@ def _pick(connection: Connection, which: str, values: dict[str, Any]) -> list[An
             "AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.subscriber = d.subscriber AND e.identity = d.identity "
             f"AND e.{_NOT_ENDED} AND e.id <> d.id AND COALESCE(e.way, '') <> 'mass' "
             "AND (e.state IN ('claimed', 'sending') OR e.lane < d.lane "
-            "OR (e.lane = d.lane AND (e.due_at, e.id) < (d.due_at, d.id))) LIMIT 1 OFFSET 0) "
+            "OR (e.lane = d.lane AND (e.due_at, e.id) < (d.due_at, d.id) "
+            "AND (e.run IS NULL OR EXISTS (SELECT 1 FROM push_run r WHERE r.id = e.run "
+            "AND r.state IN ('opening', 'running'))))) LIMIT 1 OFFSET 0) "
             f"ORDER BY d.lane, d.due_at LIMIT :limit{locking}) "
             "SELECT p.id, p.account, p.subscriber, p.identity, i.address, t.said, p.part, p.kind, p.lane, i.heard_at, "
             "i.heard_kind, i.sent_since FROM picked p JOIN identity i ON i.id = p.identity "
@@ -301,7 +303,8 @@ def _refuse_unlawful(connection: Connection, ids: Sequence[int], lease: str, at:
     locking = "" if connection.dialect.name == "sqlite" else " ORDER BY s.id FOR SHARE OF s"
     rows = bulk.select(
         connection,
-        "SELECT d.id, d.lane, s.consent, i.address, i.following, t.said IS NULL AS erased FROM delivery d "
+        "SELECT d.id, d.lane, d.run, d.reason, s.consent, s.alias_of, i.address, i.following, t.said IS NULL AS erased "
+        "FROM delivery d "
         "JOIN subscriber s ON s.id = d.subscriber JOIN identity i ON i.id = d.identity JOIN text t ON t.id = d.text "
         f"WHERE d.id IN {{set}} AND d.lease = ? AND d.state = 'claimed'{locking}",
         ids,
@@ -309,13 +312,21 @@ def _refuse_unlawful(connection: Connection, ids: Sequence[int], lease: str, at:
     )
     refused = []
     for row in rows:
-        if row.erased or not row.address:
-            refused.append(("refused", "erased", "", None, at, row.id))
-        elif not row.following:
-            refused.append(("refused", "not_following", "", None, at, row.id))
-        elif row.lane and not row.consent:
-            refused.append(("refused", "no_consent", "", None, at, row.id))
+        why = _unlawful(row)
+        if why:
+            state = "doubtful" if row.run and row.reason == RESENT else "refused"
+            refused.append((state, why, "", None, at, row.id))
     bulk.update(connection, _TABLE, "id", ("state", "reason", "lease", "lease_until", "ended_at"), refused)
+
+
+def _unlawful(row: Any) -> str:
+    if row.erased or not row.address:
+        return "erased"
+    if not row.following:
+        return "not_following"
+    if row.run and row.alias_of is not None:
+        return "joined"
+    return "no_consent" if row.lane and not row.consent else ""
 
 
 def _ended(row: Any, result: Ended, machine_now: int, at: int) -> tuple[Any, ...]:

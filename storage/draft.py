@@ -59,6 +59,8 @@ class Draft:
     brought_by: Any = None  # the referrals.Owner whose guest the person becomes
     profile: dict[str, Any] = field(default_factory=dict)  # what the person tells of themselves; None: taken away
     branch: str = ""  # whose staff look after the person from now on
+    best: dict[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)  # by campaign and quiz, for the board
+    tallies: list[tuple[str, str, str, str, int]] = field(default_factory=list)  # see quizzes.Tally
     forget: bool = False
     joining: Any = None  # a code given out (joining.Offer), or the two who become one (uniting.Pair)
     keep_days: int = 0  # how long what stays under the hash is kept, after leaving or being forgotten

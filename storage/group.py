@@ -7,6 +7,7 @@ no rule and no channel: `bot/writer.py` lets the dialogue decide between `load` 
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,7 +15,20 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from storage import bulk, ids, joining, loading, mass_jobs, people, referrals, stops, tables, uniting
+from storage import (
+    bulk,
+    ids,
+    joining,
+    loading,
+    mass_jobs,
+    people,
+    quizzes,
+    referrals,
+    revisions,
+    stops,
+    tables,
+    uniting,
+)
 from storage.draft import INNER, Draft, Speaker, dumps
 from storage.incoming import Answer, Incoming
 from storage.ledger import Balance, Book, Posting, owner
@@ -63,6 +77,8 @@ class Group:
         self._owners: dict[str, referrals.Owner] = {}
         self._brought: set[int] = set()
         self._bringing: dict[int, referrals.Owner] = {}
+        self._best: dict[tuple[str, str, int], tuple[int, ...]] = {}
+        self._tallies: Counter[quizzes.Tally] = Counter()
 
     # ---- load
 
@@ -216,6 +232,18 @@ class Group:
         """Those whom a loaded person brought, newest first, and how many by state, as committed."""
         return referrals.friends(self._connection, self._vault, subscriber, offset, limit)
 
+    def board(self, campaign: str, quiz: str, limit: int) -> list[quizzes.Best]:
+        """The first of a quiz's board, as committed."""
+        return quizzes.board(self._connection, self._vault, campaign, quiz, limit)
+
+    def place(self, campaign: str, quiz: str, missed: int, took: int) -> int:
+        """The place on a quiz's board that such an attempt has (see `quizzes.place`)."""
+        return quizzes.place(self._connection, campaign, quiz, missed, took)
+
+    def files(self, campaign: str, revision: int) -> dict[str, bytes]:
+        """The files of a revision as it was applied. Raises KeyError when there is none."""
+        return revisions.files(self._connection, campaign, revision)
+
     def study(self, draft: Draft) -> uniting.Pair:
         """The person who typed a live joining code and the one it led to, with what is known of both."""
         assert self.meeting and self.meeting.other
@@ -256,6 +284,9 @@ class Group:
             self._brought.add(speaker.id)
         for name, value in draft.memory.items():
             speaker.memory[name] = self._memory[speaker.id, name] = dumps(value)
+        if draft.best or draft.tallies:
+            self._best.update(((*key, speaker.id), row) for key, row in draft.best.items())
+            self._tallies.update(draft.tallies)
         self._keep_changes(draft)
         if inner:
             self._add("fired", (True, int(incoming.data["timer"])))
@@ -315,6 +346,8 @@ class Group:
         remembered = sorted((person, name, data) for (person, name), data in self._memory.items())
         bulk.upsert(connection, _TABLES["memory"], ("subscriber", "name", "data"), remembered)
         bulk.update(connection, _TABLES["timer"], "id", ("fired",), sorted(self._rows.get("fired", ())))
+        if self._best or self._tallies:
+            quizzes.write(connection, self._best, self._tallies)
         if self._joinings:
             joining.write(connection, self._vault, self._joinings)
         people.change_profiles(connection, self._vault, self._profiles)

@@ -17,17 +17,20 @@ from sqlalchemy import Connection, text
 from storage import ids, kept
 from storage.incoming import Incoming
 from storage.stops import GOING
+from storage.store import machine_now
 from storage.tables import micros
 
 MOST: Final = 10_000  # openids in one request (research/wechat.md 2.4)
 _LEASE_SECONDS = 60
 _EARLY_SECONDS = 7 * 86_400.0
+_KEY_LIVES = timedelta(hours=23)  # WeChat looks for the key among the sends of 24 hours
 _SECOND = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request: to whom, what, under which key. `tries` before this one."""
+    """One request: to whom, what, under which key. `tries` before this one; `in_doubt` says that one of them may have
+    been taken."""
 
     id: int
     run: int
@@ -37,6 +40,7 @@ class Job:
     message: dict[str, Any]
     addresses: tuple[str, ...]
     tries: int
+    in_doubt: bool
 
 
 def gather(connection: Connection, run: int, now: datetime, most: int = MOST) -> int:
@@ -82,16 +86,21 @@ def take(connection: Connection, account: str, lease: str, machine_now: int, now
     locking = "" if connection.dialect.name == "sqlite" else " FOR UPDATE OF j SKIP LOCKED"
     row = connection.execute(
         text(
-            "SELECT j.id, j.run, j.key, j.text, j.tries, t.said FROM mass_job j JOIN push_run r ON r.id = j.run "
-            "JOIN text t ON t.id = j.text WHERE j.account = :account AND j.state IN ('queued', 'sending') "
-            f"AND (j.lease_until IS NULL OR j.lease_until <= :machine) AND (r.state IN ('opening', 'running') "
-            f"OR j.state = 'sending') AND {GOING} ORDER BY j.id LIMIT 1{locking}"
+            "SELECT j.id, j.run, j.key, j.text, j.tries, j.state, j.made_at, t.said FROM mass_job j "
+            "JOIN push_run r ON r.id = j.run JOIN text t ON t.id = j.text "
+            "WHERE j.account = :account AND j.state IN ('queued', 'sending') "
+            "AND (j.lease_until IS NULL OR j.lease_until <= :machine) AND r.state IN ('opening', 'running') "
+            f"AND {GOING} ORDER BY j.id LIMIT 1{locking}"
         ),
         {"account": account, "machine": machine_now},
     ).first()
     if row is None:
         return None
-    if not row.tries:  # once its request may have begun, a job is repeated as it was
+    in_doubt = row.state == "sending"
+    if in_doubt and micros(now) > row.made_at + int(_KEY_LIVES.total_seconds() * _SECOND):
+        close(connection, row.id, "doubtful", "in_doubt", now)
+        return None
+    if not in_doubt:  # once its request may have been taken, a job is repeated as it was
         _refuse_unlawful(connection, row.id, now)
     addresses = connection.execute(
         text("SELECT i.address FROM delivery d JOIN identity i ON i.id = d.identity WHERE d.job = :job "
@@ -99,7 +108,7 @@ def take(connection: Connection, account: str, lease: str, machine_now: int, now
         {"job": row.id},
     ).scalars().all()  # fmt: skip
     if not addresses:
-        close(connection, row.id, "refused", "nobody_left", now)
+        close(connection, row.id, "doubtful" if in_doubt else "refused", "nobody_left", now)
         return None
     connection.execute(
         text("UPDATE delivery SET state = 'sending' WHERE job = :job AND state = 'claimed'"), {"job": row.id}
@@ -110,7 +119,7 @@ def take(connection: Connection, account: str, lease: str, machine_now: int, now
         {"lease": lease, "until": machine_now + _LEASE_SECONDS * _SECOND, "job": row.id, "people": len(addresses)},
     )  # fmt: skip
     message = json.loads(row.said)[1] if row.said else {}
-    return Job(row.id, row.run, account, row.key, lease, message, tuple(addresses), row.tries)
+    return Job(row.id, row.run, account, row.key, lease, message, tuple(addresses), row.tries, in_doubt)
 
 
 def accepted(connection: Connection, job: Job, platform: str, now: datetime) -> None:
@@ -126,7 +135,7 @@ def accepted(connection: Connection, job: Job, platform: str, now: datetime) -> 
 
 
 def close(connection: Connection, job: int, state: str, reason: str, now: datetime) -> None:
-    """The job ends without having been taken: `refused` by a rule or a fault that trying again cannot mend."""
+    """The job ends: its rows `refused` or `failed` for good, or `doubtful` where nobody can say any more."""
     _end_rows(connection, job, state, reason, now)
     connection.execute(
         text("UPDATE mass_job SET state = 'refused', reason = :reason, lease = '', lease_until = NULL, ended_at = :at "
@@ -135,14 +144,33 @@ def close(connection: Connection, job: int, state: str, reason: str, now: dateti
     )  # fmt: skip
 
 
-def again(connection: Connection, job: Job, reason: str, machine_now: int, wait: timedelta) -> None:
-    """Try it again under the same key after a wait."""
+def again(connection: Connection, job: Job, reason: str, machine_now: int, wait: timedelta, *, in_doubt: bool) -> None:
+    """Try it again under the same key after a wait; one that was certainly not taken may still be called off."""
     until = machine_now + int(wait.total_seconds() * _SECOND)
     connection.execute(
-        text("UPDATE mass_job SET lease = '', lease_until = :until, reason = :reason WHERE id = :job "
+        text("UPDATE mass_job SET lease = '', lease_until = :until, reason = :reason, state = :state WHERE id = :job "
              "AND state = 'sending' AND lease = :lease"),
-        {"until": until, "reason": reason, "job": job.id, "lease": job.lease},
+        {"until": until, "reason": reason, "job": job.id, "lease": job.lease,
+         "state": "sending" if in_doubt else "queued"},
     )  # fmt: skip
+    if not in_doubt:
+        connection.execute(
+            text("UPDATE delivery SET state = 'claimed' WHERE job = :job AND state = 'sending' AND EXISTS "
+                 "(SELECT 1 FROM mass_job j WHERE j.id = :job AND j.state = 'queued')"),
+            {"job": job.id},
+        )  # fmt: skip
+
+
+def abandon(connection: Connection, run: int, now: datetime) -> None:
+    """End the jobs of a cancelled run that nobody has in hand: what may have been taken is doubtful."""
+    drop(connection, run, "cancelled", now)
+    numbers = connection.execute(
+        text("SELECT id FROM mass_job WHERE run = :run AND state = 'sending' "
+             "AND (lease = '' OR lease_until <= :machine)"),
+        {"run": run, "machine": machine_now(connection)},
+    ).scalars()  # fmt: skip
+    for number in numbers.all():
+        close(connection, int(number), "doubtful", "cancelled", now)
 
 
 def drop(connection: Connection, run: int, reason: str, now: datetime) -> None:
@@ -216,6 +244,12 @@ def of_run(connection: Connection, run: int) -> list[dict[str, Any]]:
 
 
 def _refuse_unlawful(connection: Connection, job: int, now: datetime) -> None:
+    if connection.dialect.name != "sqlite":  # whoever is leaving right now is waited for
+        connection.execute(
+            text("SELECT 1 FROM subscriber s WHERE s.id IN (SELECT subscriber FROM delivery WHERE job = :job) "
+                 "ORDER BY s.id FOR SHARE"),
+            {"job": job},
+        ).all()  # fmt: skip
     connection.execute(
         text(
             "UPDATE delivery SET state = 'refused', ended_at = :at, reason = CASE WHEN EXISTS (SELECT 1 "

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from storage import bulk, erasures, standing, tables
+from storage import bulk, erasures, quizzes, standing, tables
 from storage.tables import instant, micros
 from storage.vault import Vault
 
@@ -330,6 +330,7 @@ def forget(connection: Connection, subscriber: int, now: datetime, until: dateti
     erasures.note(connection, "forgotten", "subscriber", subscriber, now, until)
     _destroy_profile(connection, subscriber)
     standing.forget_reasons(connection, subscriber)
+    quizzes.forget(connection, subscriber)
     connection.execute(text(f"UPDATE text SET heard = NULL WHERE {_TEXTS}"), {"s": subscriber})
     # The answer to this very request is still to be delivered: its row alone keeps what is said.
     connection.execute(

@@ -83,6 +83,13 @@ def alone(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:k)"), {"k": _LOCK})
 
 
+def unhurried(connection: Connection) -> None:
+    """Let this transaction think between statements longer than a message's may: thousands of lines are judged there,
+    and on a busy machine PostgreSQL would take us for frozen."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '20s'"))
+
+
 def add(connection: Connection, proposal: Proposal, rows: Sequence[Row]) -> Proposal:
     """Keep a proposal under the next number, whatever its own says. Call `alone` before."""
     last = connection.execute(text("SELECT COALESCE(MAX(number), 0) FROM proposal")).scalar_one()

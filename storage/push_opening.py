@@ -6,14 +6,17 @@ is chosen set-wise, from what is known of each identity; which accounts can do w
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, TextClause, bindparam, text
 
-from storage import ids, push_runs
+from storage import ids, push_runs, segments
+from storage.segments import Audience
 from storage.tables import micros
 
 # Windows and counts of WeChat's customer-service messages (research: 5 within 48 h of a message, 3 within a minute of a
@@ -28,13 +31,12 @@ _TYPED = "('text', 'voice', 'picture', 'location', 'link', 'other')"
 class Rule:
     """Who a run is for and how it may go.
 
-    `where` is a condition on `subscriber s` with its `values`; accounts are `channel:account`. `most` pushes may reach
-    a person within seven days (None: any number), of them `monthly` mass sends since `month` began. `first` is the
-    share of people, per ten thousand, who get it at once; the others `rest` later.
+    Accounts are `channel:account`. `most` pushes may reach a person within seven days (None: any number), of them
+    `monthly` mass sends since `month` began. `first` is the share of people, per ten thousand, who get it at once; the
+    others `rest` later.
     """
 
-    where: str = "1 = 1"
-    values: Mapping[str, Any] = field(default_factory=dict)
+    audience: Audience
     bots: Sequence[str] = ()  # may write to whoever follows
     service: Sequence[str] = ()  # within the window and count
     mass: Sequence[str] = ()  # by mass send
@@ -47,53 +49,70 @@ class Rule:
 
 
 def open_slice(connection: Connection, number: int, rule: Rule, limit: int, now: datetime) -> int | None:
-    """Give the next `limit` people of a run their rows; returns how many, None when everybody has one.
+    """Give those of the next `limit` people who belong to the audience their rows; None when everybody was looked at.
 
     One transaction per slice: the run remembers how far it came in the same commit, so that nobody is passed over or
-    met twice, whoever opens. Nothing is opened while it is paused.
+    met twice, whoever opens. Nothing is opened while it is paused. Returns how many rows were made.
     """
+    push_runs.hold_opening(connection)
     run = push_runs.find(connection, number, lock=True)
     if run is None or run.opened or run.state == "paused":
         return None
-    values = {
-        **_values(rule, now),
-        **{"run": run.id, "reached": run.reached, "limit": limit, "at": micros(now)},
-        **{"first_id": ids.take_apart(connection, limit), "share": rule.first},
-        **{"due": micros(run.occurrence), "rest": micros(max(run.occurrence, now) + rule.rest)},
-        **{f"text_{language}": number for language, number in run.texts.items()},
-    }
-    chosen = connection.execute(_query(rule, _text_of(run.texts), _INSERT), values).scalars().all()
-    opened = len(chosen) < limit
+    found = segments.matching(connection, rule.audience, run.reached, limit)
+    made = 0
+    if found.ids:
+        values = {
+            **_values(connection, rule, found.ids, now),
+            **{"run": run.id, "at": micros(now), "first_id": ids.take_apart(connection, limit), "share": rule.first},
+            **{"due": micros(run.occurrence), "rest": micros(max(run.occurrence, now) + rule.rest)},
+            **{f"text_{language}": text_id for language, text_id in run.texts.items()},
+        }
+        made = len(connection.execute(_query(connection, rule, _text_of(run.texts), _INSERT, _NEW), values).all())
+    opened = found.next is None
     connection.execute(
         text(
             "UPDATE push_run SET reached = :reached, people = people + :count, opened = :opened, "
             "state = CASE WHEN :opened AND state = 'opening' THEN 'running' ELSE state END WHERE id = :id"
         ),
-        {"reached": max(chosen, default=run.reached), "count": len(chosen), "opened": opened, "id": run.id},
+        {
+            **{"reached": run.reached if found.next is None else found.next, "count": made},
+            **{"opened": opened, "id": run.id},
+        },
     )
-    return len(chosen)
+    return made if not opened else None
 
 
-def preview(connection: Connection, rule: Rule, now: datetime) -> list[tuple[str, str, str, int]]:
+def preview(connection: Connection, rule: Rule, now: datetime, limit: int = 20_000) -> list[tuple[str, str, str, int]]:
     """What would become of everybody if it went out now: (account, way, reason, people), the reason empty for who
-    gets it. Says the same as opening, for it asks the same."""
-    values = {**_values(rule, now), "reached": 0, "limit": 2**62}
-    rows = connection.execute(_query(rule, "0", _COUNT), values)
-    return [(account or "", way if not reason else "", reason, int(number)) for account, way, reason, number in rows]
+    gets it. Says the same as opening, for it asks the same; of a million people it takes tens of seconds."""
+    told: Counter[tuple[str, str, str]] = Counter()
+    after: int | None = 0
+    while after is not None:
+        found = segments.matching(connection, rule.audience, after, limit)
+        if found.ids:
+            values = _values(connection, rule, found.ids, now)
+            for account, way, reason, number in connection.execute(
+                _query(connection, rule, "0", _COUNT, "TRUE"), values
+            ):
+                told[account or "", way if not reason else "", reason] += int(number)
+        after = found.next
+    return [(*key, number) for key, number in sorted(told.items())]
 
 
-def _values(rule: Rule, now: datetime) -> dict[str, Any]:
+def _values(connection: Connection, rule: Rule, people: Sequence[int], now: datetime) -> dict[str, Any]:
     return {
-        **rule.values,
+        "people": json.dumps(people) if connection.dialect.name == "sqlite" else list(people),
         **{"heard": micros(now - _WINDOW + _MARGIN), "active": _MOST_ACTIVE, "week": micros(now - timedelta(days=7))},
         **{"most": rule.most, "month": micros(rule.month) if rule.month else 0, "monthly": rule.monthly},
         **{name: list(getattr(rule, name)) or [""] for name in _ACCOUNTS},
     }
 
 
-def _query(rule: Rule, said: str, what: str) -> TextClause:
+def _query(connection: Connection, rule: Rule, said: str, what: str, new: str) -> TextClause:
     cap = _CAP if rule.most is not None else "FALSE"
-    sql = _BEST.format(where=rule.where, text=said, cap=cap, typed=_TYPED) + what
+    sqlite = connection.dialect.name == "sqlite"
+    listed = f"(SELECT {'value FROM json_each(:people)' if sqlite else 'unnest(CAST(:people AS bigint[]))'})"
+    sql = _BEST.format(people=listed, text=said, cap=cap, typed=_TYPED, new=new) + what
     return text(sql).bindparams(*(bindparam(name, expanding=True) for name in _ACCOUNTS))
 
 
@@ -107,7 +126,13 @@ def _text_of(texts: Mapping[str, int]) -> str:
 
 _ACCOUNTS = ("bots", "service", "mass", "pages")
 # Of each person's identities the best: one that can be written to now, where they spoke last; else by mass send; else
-# where they fetch; else the one that tells why not.
+# where they fetch; else the one that tells why not. Materialised, or what is counted would be counted at every mention.
+# Somebody whom uniting gave a row that was another's is met again where the numbers of both differ. Said so that each
+# person is looked up by number: joined, or by the run's index, all rows so far would be read for every slice.
+_NEW = (
+    "(SELECT COUNT(*) FROM (SELECT 1 FROM delivery h WHERE h.subscriber = s.id AND h.run IS NOT NULL "
+    "AND h.run + 0 = :run LIMIT 1) AS one) = 0"
+)
 _CAP = (
     "(SELECT COUNT(*) FROM delivery e WHERE e.subscriber = b.subscriber AND e.run IS NOT NULL AND e.due_at > :week "
     "AND e.state NOT IN ('refused', 'failed')) >= :most"
@@ -115,9 +140,10 @@ _CAP = (
 _BEST = """
 WITH chosen AS MATERIALIZED (
   SELECT s.id, s.consent, s.blocked_at, {text} AS text FROM subscriber s
-  WHERE s.id > :reached AND s.status = 'active' AND s.tester_since IS NULL AND ({where}) ORDER BY s.id LIMIT :limit
-), told AS (
-  SELECT p.id AS subscriber, p.consent, p.blocked_at, p.text, i.id AS identity, i.channel || ':' || i.account AS account, i.heard_at,
+  WHERE s.id IN {people} AND {new}
+), told AS MATERIALIZED (
+  SELECT p.id AS subscriber, p.consent, p.blocked_at, p.text, i.id AS identity,
+    i.channel || ':' || i.account AS account, i.heard_at,
     CASE WHEN i.id IS NULL OR NOT i.following OR i.address IS NULL THEN 'gone'
          WHEN i.channel || ':' || i.account IN :bots THEN 'bot'
          WHEN i.channel || ':' || i.account IN :service AND i.heard_at > :heard AND i.sent_since < :active
@@ -134,8 +160,9 @@ WITH chosen AS MATERIALIZED (
   SELECT t.*, row_number() OVER (PARTITION BY subscriber ORDER BY
     CASE way WHEN 'bot' THEN 0 WHEN 'service' THEN 0 WHEN 'mass' THEN 1 WHEN 'page' THEN 2 WHEN 'used_up' THEN 3
              WHEN 'shut' THEN 4 WHEN 'off' THEN 5 ELSE 6 END, COALESCE(heard_at, 0) DESC, identity) AS place FROM told t
-), best AS (
-  SELECT b.*, CASE WHEN b.blocked_at IS NOT NULL THEN 'blocked' WHEN NOT b.consent THEN 'no_consent' WHEN {cap} THEN 'over_cap'
+), best AS MATERIALIZED (
+  SELECT b.*, CASE WHEN b.blocked_at IS NOT NULL THEN 'blocked' WHEN NOT b.consent THEN 'no_consent'
+    WHEN {cap} THEN 'over_cap'
     WHEN b.way = 'gone' THEN 'unreachable' WHEN b.way = 'off' THEN 'account_off'
     WHEN b.way = 'shut' THEN 'window_closed'
     WHEN b.way = 'used_up' THEN 'month_used_up' ELSE '' END AS reason FROM ranked b WHERE b.place = 1

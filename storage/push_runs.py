@@ -20,12 +20,13 @@ from storage.tables import instant, micros
 
 LIVE = ("opening", "running", "paused")
 _COLUMNS = "id, push, campaign, occurrence, state, revision, texts, reached, opened, people, began_at, ended_at, counts"
-_ENDED = ("sent", "handed_over", "refused", "failed", "doubtful")
+_GOOD, _BAD = ("sent", "handed_over"), ("failed", "doubtful")
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One going-out. `counts` is state → reason → rows, once it has ended; `texts` is language → text row."""
+    """One going-out. `texts` is language → text row; `counts` is state → reason → rows at its end, and before that as
+    they stood when it was last resumed."""
 
     id: int
     push: int
@@ -101,6 +102,26 @@ def of_push(connection: Connection, push: int, limit: int) -> list[Run]:
     return [_run(row) for row in rows]
 
 
+def live_of(connection: Connection, push: int) -> list[Run]:
+    """The runs of a push that are not over: a later time that was missed may stand beside one."""
+    rows = connection.execute(
+        text(f"SELECT {_COLUMNS} FROM push_run WHERE push = :p AND state IN ('opening', 'running', 'paused')"),
+        {"p": push},
+    )
+    return [_run(row) for row in rows]
+
+
+def hold_opening(connection: Connection) -> None:
+    """Until the commit nobody gives people rows: whoever counts a person's rows, or unites two, sees all there are."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(
+            text(
+                "SELECT id FROM push_run WHERE state IN ('opening', 'running', 'paused') AND NOT opened "
+                "ORDER BY id FOR UPDATE"
+            )
+        ).all()
+
+
 def set_state(connection: Connection, run: int, state: str, before: Sequence[str]) -> bool:
     """Change a run's state if it is in one of `before`; False otherwise."""
     query = text("UPDATE push_run SET state = :state WHERE id = :run AND state IN :before RETURNING id")
@@ -133,17 +154,32 @@ def ways(connection: Connection, run: int) -> dict[str, int]:
     return {f"{account}/{way}": int(number) for account, way, number in rows}
 
 
-def troubled(connection: Connection, run: int, most: int = 2000) -> tuple[int, int]:
-    """Of up to `most` rows that were tried to their end: how many failed or are in doubt, and how many there were."""
-    tried = {}
-    for state in ("sent", "handed_over", "failed", "doubtful"):
-        tried[state] = connection.execute(
-            text(
-                "SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE run = :run AND state = :state LIMIT :most) AS few"
-            ),
-            {"run": run, "state": state, "most": most},
-        ).scalar_one()
-    return int(tried["failed"] + tried["doubtful"]), int(sum(tried.values()))
+def troubled(connection: Connection, run: Run, percent: int, least: int) -> bool:
+    """Whether more than `percent` of the rows that were tried to their end since the run was last resumed failed or are
+    in doubt; of fewer than `least` nothing is said. Counts no more of the good than it takes to say no."""
+    before = {state: sum(reasons.values()) for state, reasons in run.counts.items()}
+    bad_before, good_before = (sum(before.get(state, 0) for state in states) for states in (_BAD, _GOOD))
+    bad = _count(connection, run.id, _BAD, 2**62) - bad_before
+    if bad <= 0:
+        return False
+    enough = max(least, -(-bad * 100 // percent)) - bad  # with so many good ones it is no more than the share
+    good = _count(connection, run.id, _GOOD, good_before + enough) - good_before
+    return bad + good >= least and bad * 100 > (bad + good) * percent
+
+
+def resumed(connection: Connection, run: int) -> None:
+    """Remember how the rows stand at this moment: what failed before is no reason to pause again."""
+    connection.execute(
+        text("UPDATE push_run SET counts = :counts WHERE id = :run"),
+        {"counts": dumps(counts(connection, run)), "run": run},
+    )
+
+
+def _count(connection: Connection, run: int, states: Sequence[str], most: int) -> int:
+    query = text(
+        "SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE run = :run AND state IN :states LIMIT :most) AS few"
+    ).bindparams(bindparam("states", expanding=True))
+    return int(connection.execute(query, {"run": run, "states": list(states), "most": most}).scalar_one())
 
 
 def waiting(connection: Connection, run: int) -> bool:
@@ -162,10 +198,12 @@ def queued(connection: Connection, run: int) -> bool:
 
 
 def give_up(connection: Connection, run: int, reason: str, now: datetime) -> int:
-    """End what has not begun, as refused with this reason; returns how many."""
+    """End what has not begun, as refused with this reason, or doubtful where it may have been sent before; returns how
+    many."""
     ended = connection.execute(
         text(
-            "UPDATE delivery SET state = 'refused', reason = :reason, lease = '', lease_until = NULL, ended_at = :at "
+            "UPDATE delivery SET state = CASE reason WHEN 'resent' THEN 'doubtful' ELSE 'refused' END, "
+            "reason = :reason, lease = '', lease_until = NULL, ended_at = :at "
             "WHERE run = :run AND (state = 'queued' OR (state = 'claimed' AND way = 'mass' AND job IS NULL))"
         ),
         {"run": run, "reason": reason, "at": micros(now)},

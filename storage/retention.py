@@ -65,6 +65,7 @@ def _end_terms(connection: Connection, now: datetime, batch: int) -> int:
         ("DELETE FROM person_key WHERE subscriber", "person_key.subscriber"),
         ("DELETE FROM profile WHERE subscriber", "profile.subscriber"),
         ("UPDATE standing SET why = '' WHERE subscriber", "standing.subscriber"),
+        ("DELETE FROM quiz_best WHERE subscriber", "quiz_best.subscriber"),
     ):
         bulk.select(connection, f"{change} IN {{set}} AND {left.format(person)} RETURNING {person}", people)
     return len(people)

@@ -63,6 +63,7 @@ _TO_SEND = text("run IS NOT NULL AND state = 'queued'")
 _IN_JOB = text("job IS NOT NULL")
 ACTED = "actor NOT IN ('subscriber', 'system')"
 _ACTED = text(ACTED)
+_TAKING_PART = text("kind IN ('touched', 'poster', 'quiz_started')")
 
 
 def _id(**more: Any) -> Any:
@@ -138,6 +139,9 @@ class Rate(SQLModel, table=True):
     second: int = _big(default=0)  # machine time, whole seconds
     used: int = Field(default=0)  # and microseconds within that second
     pause_until: datetime = _at()
+    recent: str | None = _text(
+        default=None
+    )  # what was granted in the last second: `slot:count` of ten milliseconds each
 
 
 class Subscriber(SQLModel, table=True):
@@ -370,6 +374,8 @@ class Event(SQLModel, table=True):
         Index("ix_event_subscriber", "subscriber", "id"),
         # What staff did, for the audit log: few among what subscribers cause.
         Index("ix_event_acted", "at", "id", sqlite_where=_ACTED, postgresql_where=_ACTED),
+        # What segments ask for: few among check-ins, and whoever else writes an event pays nothing for it.
+        Index("ix_event_part", "subscriber", sqlite_where=_TAKING_PART, postgresql_where=_TAKING_PART),
     )
     id: int = _id()
     tx: int = _big()
@@ -491,4 +497,11 @@ class RevisionFile(SQLModel, table=True):
 metadata = SQLModel.metadata
 
 # The rest of the tables, made from the pieces above.
-from storage import tables_proposals, tables_push, tables_staff, tables_standing, tables_stops  # noqa: E402, F401
+from storage import (  # noqa: E402, F401
+    tables_proposals,
+    tables_push,
+    tables_quiz,
+    tables_staff,
+    tables_standing,
+    tables_stops,
+)

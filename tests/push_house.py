@@ -7,13 +7,17 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from bot.channels import MassOutcome, Outcome, Parcel
 from bot.pushing import Pushes
 from bot.sender import Sender
-from campaigns import pushing, rights
+from campaigns import push_clock, pushing, rights
 from campaigns.desk import Desk
-from storage import push_runs, pushes
+from storage import deliveries, push_opening, push_runs, pushes
+from storage.push_runs import Run
 from storage.pushes import Push
+from storage.store import machine_now
 from tests.talking import Talk, talking
 
 CONTENT = {
@@ -61,7 +65,39 @@ class PushHouse:
     def __init__(self, talk: Talk, lines: list[Line], slice_size: int = 3) -> None:
         self.talk, self.lines = talk, {line.name: line for line in lines}
         self.pushes = Pushes(talk.writer, lines, lambda number: talk.library(), lambda: talk.now, slice_size)
-        self.sender = Sender(talk.writer.run, lines, lambda: talk.now, "one", self.pushes.runs)
+        self.sender = Sender(self._run, lines, lambda: talk.now, "one", self.pushes.runs)
+        self.once_claimed: list[Any] = []  # what happens between a claim and the last look before its requests
+
+    async def _run(self, job: Any) -> Any:
+        result = await self.talk.writer.run(job)
+        if isinstance(result, list) and result and self.once_claimed:
+            await self.once_claimed.pop()()
+        return result
+
+    async def run_of(self, push: Push) -> Run:
+        """The latest run of a push."""
+        return (await self.talk.writer.run(lambda connection: push_runs.of_push(connection, push.number, 1)))[0]
+
+    async def slice(self, push: Push, limit: int) -> int | None:
+        """Begin the push if it is due, and open one slice of its run, as any node may."""
+        now = self.talk.now
+        await self.pushes._begin(push.number, now)
+        rule, run = await self.pushes.rule(push, now), await self.run_of(push)
+        return await self.talk.writer.run(lambda c: push_opening.open_slice(c, run.id, rule, limit, now))
+
+    async def patience(self) -> None:
+        """Let machine time pass: back-offs, pauses of accounts and leases are over."""
+
+        def age(connection: Any) -> None:
+            for change in (
+                "UPDATE delivery SET lease_until = lease_until - 1000000000 WHERE lease_until IS NOT NULL",
+                "UPDATE mass_job SET lease_until = lease_until - 1000000000 WHERE lease_until IS NOT NULL",
+                "UPDATE rate SET pause_until = 0, second = 0",
+            ):
+                connection.exec_driver_sql(change)
+            deliveries.reap(connection, machine_now(connection))
+
+        await self.talk.writer.run(age)
 
     async def act(self, work: Any, actor: str = "staff:1", why: str = "because", roles: tuple[str, ...] = ()) -> Any:
         """`work(desk)` in a transaction, as somebody with these roles (none given: with every right)."""
@@ -104,10 +140,12 @@ class PushHouse:
 
 @asynccontextmanager
 async def push_house(url: str, *lines: Line, slice_size: int = 3) -> AsyncIterator[PushHouse]:
-    """A house with these channels, by default one of each kind."""
+    """A house with these channels, by default one of each kind; nobody is held out of the campaign."""
     given = list(lines) or [Line("wechat", {"service", "mass"}), Line("telegram", {"bot"}), Line("web", {"page"})]
-    async with talking(url) as talk:
-        yield PushHouse(talk, given, slice_size)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(push_clock, "holdout", lambda plan: 0)
+        async with talking(url) as talk:
+            yield PushHouse(talk, given, slice_size)
 
 
 async def talked(talk: Talk, said: str, who: str, channel: str = "wechat", kind: str = "text") -> None:

@@ -360,8 +360,8 @@ def test_a_pause_holds_for_all_and_only_grows(store: Store) -> None:
         assert rates.take(connection, MAIN, 30, 1, NOW + 9 * SECOND) == 0
         assert rates.room(connection, MAIN, 30, NOW + 9 * SECOND) == 0
         assert rates.paused(connection, NOW) == {MAIN: NOW + 10 * SECOND}
-        assert rates.room(connection, MAIN, 30, NOW + 10 * SECOND) == 3
-        assert rates.take(connection, MAIN, 30, 1000, NOW + 10 * SECOND) == 3  # no flood after the pause
+        assert rates.room(connection, MAIN, 30, NOW + 10 * SECOND) == 6
+        assert rates.take(connection, MAIN, 30, 1000, NOW + 10 * SECOND) == 6  # no flood after the pause
         assert rates.paused(connection, NOW + 10 * SECOND) == {}
 
 

@@ -16,8 +16,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("SECURITY*.md"), *(ROOT / "docs").glob("*.md")])
 PAIRS = [page for page in PAGES if page.with_suffix(".zh.md").exists()]
 # What is written on other branches of this round: a quoted command or page of theirs may be missing here.
-COMING = {"backup", "staff", "act", "stop"}
-COMING_PAGES = {f"{name}{end}" for name in ("backup", "upgrade", "console", "acts") for end in (".md", ".zh.md")}
+COMING = {"backup", "staff", "stop"}
+COMING_PAGES = {f"{name}{end}" for name in ("backup", "upgrade", "console") for end in (".md", ".zh.md")}
 # Parts that both languages have alike. Prose may have another number of lines.
 PARTS = {
     "headings": r"(?m)^#+ ",

@@ -191,6 +191,14 @@ def test_a_long_post_goes_on_where_it_ended(shop: Shop) -> None:
     assert shop.posted() == [("photo", ""), ("text", long["text"])]
 
 
+def test_a_quiz_poll_is_no_post(shop: Shop) -> None:
+    poll = {"before": "", "question": "?", "options": ["a", "b"], "right": 0, "why": "", "seconds": 0, "say": "x"}
+    assert shop.post({"text": "", "poll": poll}) == Outcome("refused", "no_polls")
+    asked = ask(shop.world, "sendPoll", chat_id=shop.channel.id, question="?", options=[{"text": "a"}, {"text": "b"}],
+                type="quiz", is_anonymous=False, correct_option_id=0)  # fmt: skip
+    assert asked["description"] == "Bad Request: non-anonymous polls can't be sent to channel chats"
+
+
 def test_our_own_pace_keeps_a_channel_below_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from content.message import Choice, Message, Picture
+from content.message import Choice, Message, Picture, Poll
 from storage.trees import CHOICES_MAX, TEXT_MAX, check_message, clean
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=60)
@@ -18,10 +18,28 @@ CHOICES = st.one_of(
     st.builds(Choice, WORDS, WORDS), st.builds(lambda label, path: Choice(label, url=f"https://x/{path}"), WORDS, WORDS)
 )
 MESSAGES = st.builds(
-    Message, WORDS, st.one_of(st.none(), st.builds(Picture, WORDS, WORDS)), st.lists(CHOICES, max_size=5).map(tuple)
+    Message,
+    WORDS,
+    st.one_of(st.none(), st.builds(Picture, WORDS, WORDS)),
+    st.lists(CHOICES, max_size=5).map(tuple),
+    poll=st.one_of(
+        st.none(),
+        st.builds(
+            Poll,
+            WORDS,
+            st.lists(WORDS, min_size=2, max_size=10).map(tuple),
+            st.integers(0, 1),
+            WORDS,
+            st.one_of(st.just(""), WORDS),
+            st.one_of(st.just(0), st.integers(5, 600)),
+        ),
+    ),
 )
 WHOLE: dict[str, Any] = Message(
-    "你好", Picture("pictures/welcome.jpg", "欢迎"), (Choice("签到", "签到"), Choice("Page", url="/r/ABC"))
+    "你好",
+    Picture("pictures/welcome.jpg", "欢迎"),
+    (Choice("签到", "签到"), Choice("Page", url="/r/ABC")),
+    poll=Poll("2 + 2?", ("3", "4"), 1, "答题 family 1-1"),
 ).tree()
 
 
@@ -60,6 +78,17 @@ PLACES: dict[str, tuple[tuple[str | int, ...], object]] = {
     "message.choices[0].say: unknown": (("choices", 0, "url"), "https://x/"),
     "message.choices[1].url: not a page": (("choices", 1, "url"), "javascript:alert(1)"),
     "message.choices[1].label: not a text": (("choices", 1, "label"), True),
+    "message.poll: not an object": (("poll",), []),
+    "message.poll.question: empty": (("poll", "question"), ""),
+    "message.poll.question: 301 characters": (("poll", "question"), "x" * 301),
+    "message.poll.say: empty": (("poll", "say"), ""),
+    "message.poll.why: 201 characters": (("poll", "why"), "x" * 201),
+    "message.poll.options: not a list": (("poll", "options"), ["only"]),
+    "message.poll.options[1]: empty": (("poll", "options", 1), ""),
+    "message.poll.options[0]: 101 characters": (("poll", "options", 0), "x" * 101),
+    "message.poll.right: no option": (("poll", "right"), 2),
+    "message.poll.seconds: neither": (("poll", "seconds"), 4),
+    "message.poll.html: unknown": (("poll", "html"), ""),
     "message.html: unknown": (("html",), "<b>"),
 }
 

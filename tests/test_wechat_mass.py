@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bot.channels import KEY_EXPIRED, MassOutcome, Outcome
+from bot.channels import MassOutcome, Outcome
 from bot.channels.wechat import WeChat
 from bot.played.wechat import PlayedWeChat, mass
 from tests.wechat_house import Clock, House, settings
@@ -107,18 +107,6 @@ def test_one_alone_is_refused_before_any_request(stage: Stage) -> None:
     del stage.people[1:]
     assert stage.send() == MassOutcome("refused", "too_few")
     assert stage.world.asked[SEND] == 0
-
-
-def test_a_key_is_not_repeated_when_the_platform_has_forgotten_it(stage: Stage) -> None:
-    stage.world.fail(SEND, drop=True, accept=True)
-    assert stage.send().state == "doubtful"
-    stage.clock.pass_(hours=22)
-    assert stage.send() == MassOutcome("sent", "sent_before", platform=str(next(iter(stage.world.masses))))
-    stage.clock.pass_(hours=1)
-    assert stage.send() == MassOutcome("doubtful", KEY_EXPIRED)
-    stage.clock.pass_(days=300)
-    assert stage.send() == MassOutcome("doubtful", KEY_EXPIRED)
-    assert stage.got() == [[("text", HELLO["text"])]] * 3
 
 
 @pytest.mark.parametrize("code", [45009, 45011, 48004, 40164])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from bot.channels import KEY_EXPIRED, MassOutcome, Outcome
+from bot.channels import MassOutcome, Outcome
 from bot.played.wechat import PlayedWeChat
 from storage import mass_jobs, push_runs
 from storage.incoming import Incoming
@@ -198,21 +197,3 @@ def test_the_four_counts_close_the_jobs_books(database_url: str, early: bool) ->
 
 def _due_again(connection: Any) -> None:
     connection.exec_driver_sql("UPDATE mass_job SET lease_until = NULL")
-
-
-def test_a_job_that_the_platform_has_forgotten_ends_in_doubt(database_url: str) -> None:
-    async def journey() -> None:
-        async with push_house(database_url) as house:
-            await crowd(house.talk, wechat=3)
-            house.lines["wechat"].mass_fate = lambda addresses, key: MassOutcome("doubtful", KEY_EXPIRED)
-            push = await house.approved()
-            house.talk.now = MORNING
-            await house.step(2)
-            assert await house.counts(push) == {"doubtful/key_expired": 3}
-            (job,) = await jobs(house, push)
-            assert (job["state"], job["reason"]) == ("refused", KEY_EXPIRED)
-            house.talk.now += timedelta(days=1)
-            await house.step(2)
-            assert len(house.lines["wechat"].mass) == 1  # never again by itself
-
-    run(journey())

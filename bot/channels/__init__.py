@@ -121,15 +121,11 @@ class Outcome:
     wait: float = 0.0
 
 
-KEY_EXPIRED = "key_expired"
-
-
 @dataclass(frozen=True, slots=True)
 class MassOutcome:
     """How one request for many ended: as an Outcome does, `sent` with the platform's number for it.
 
-    `retry`, `slow` and `doubtful` are repeated under the same key, which the platform counts once; `doubtful` with the
-    reason KEY_EXPIRED is not, for the platform would count it again: a person must look.
+    `retry`, `slow` and `doubtful` are repeated under the same key, which the platform counts once.
     """
 
     state: Literal["sent", "refused", "failed", "retry", "slow", "doubtful"]

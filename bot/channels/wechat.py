@@ -67,7 +67,7 @@ class WeChat:
         self.api = Api(account, settings.app_id, secret, settings.api_url, service, self.abilities)
         self._media = Media(account, self.api, service)
         articles = Articles(account, self.api, self._media, service, self.abilities, service.public_url)
-        self._mass = Mass(account, self.api, articles, service, self.abilities)
+        self._mass = Mass(self.api, articles, service, self.abilities)
         self._notices = Notices(self.api, service, self.abilities)
         self._scenes = Scenes(account, self.api, service, self.abilities)
         self._mode = settings.mode

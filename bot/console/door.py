@@ -217,6 +217,11 @@ class Console:
     def _source(self, request: Request) -> str:
         return caller_network(request, self.app.settings.service.trusted_proxies)
 
+    def has_page(self, path: str) -> bool:
+        """Whether this address can be opened."""
+        found = self._find(path)
+        return found is not None and "GET" in found[0]
+
     def _find(self, path: str) -> tuple[dict[str, Rule], dict[str, Any]] | None:
         path = path.rstrip("/") or "/"
         for pattern, converters, methods in self._routes:

@@ -19,7 +19,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from bot.console import ENTERING, Rule, rules
+from bot.console import ENTERING, ROOT, Rule, rules
 from bot.console.words import SHELL, Pairs, Words
 from campaigns import rights as rules_of
 from campaigns import staff as staff_acts
@@ -142,6 +142,14 @@ class Visit:
     def zone(self) -> tzinfo:
         """Where the installation is."""
         return ZoneInfo(self.app.settings.service.timezone)
+
+    @property
+    def here(self) -> str:
+        """The page to come back to: this one, or from a form's answer or from nowhere the nearest one above it."""
+        path = self.request.url.path
+        while path.startswith(f"{ROOT}/") and not self.console.has_page(path):
+            path = path.rpartition("/")[0]
+        return path
 
     @property
     def csrf(self) -> str:

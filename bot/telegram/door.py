@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from bot import knocking
 from bot.channels import Busy, Service
 from bot.knocking import Refused
+from bot.telegram import polls
 from bot.telegram.reading import heard, read_json
 
 # A text with all its letters escaped, the text it replies to, a hundred buttons: some 300 KB. A refused update would
@@ -47,8 +48,9 @@ class Door:
 
     async def _hear(self, body: bytes) -> bytes:
         one = heard(read_json(body), self._account, self._service.now())
-        if one.incoming is not None:
-            await self._service.hear(one.incoming)
+        incoming = await polls.meant(one, self._account, self._service)
+        if incoming is not None:
+            await self._service.hear(incoming)
         if not one.query or self._service.held:
             return b""
         return json.dumps({"method": "answerCallbackQuery", "callback_query_id": one.query}).encode()

@@ -17,6 +17,7 @@ from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
 
 from bot.channels import Busy, Service
 from bot.knocking import Refused
+from bot.telegram import polls
 from bot.telegram.account import delete_webhook
 from bot.telegram.faults import seconds_to_wait
 from bot.telegram.reading import WANTED, Heard, heard
@@ -118,9 +119,10 @@ class Poller:
         return offset
 
     async def _commit(self, one: Heard) -> None:
-        while one.incoming is not None:
+        incoming = await polls.meant(one, self._account, self._service)
+        while incoming is not None:
             try:
-                await self._service.hear(one.incoming)
+                await self._service.hear(incoming)
                 break
             except Busy:
                 await asyncio.sleep(_AGAIN_SECONDS)

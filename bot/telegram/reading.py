@@ -20,11 +20,12 @@ from bot.telegram.buttons import words_of
 from storage.incoming import Incoming
 from storage.trees import clean
 
-# What is asked of the platform; members of groups, polls and inline queries are no business of this bot yet.
-WANTED = ("message", "edited_message", "callback_query", "my_chat_member")
+# What is asked of the platform; members of groups and inline queries are no business of this bot yet.
+WANTED = ("message", "edited_message", "callback_query", "my_chat_member", "poll_answer")
 
 _DEPTH = 32  # an update is a dozen levels deep
 _OPENINGS = 64  # with fewer brackets than this there is no need to look how deep they go
+_POLL_ID = 64  # characters; they are numbers of some twenty digits
 _LARGEST_ID = 2**52  # "at most 52 significant bits"
 _START = re.compile(r"/start(?:@\w+)?(?:\s+(.*))?", re.I | re.S)
 _PAYLOAD = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -41,10 +42,15 @@ Fields = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What an update means: something said (None: nothing of ours), and the id of a pressed button to be answered."""
+    """What an update means: something said (None: nothing of ours), and the id of a pressed button to be answered.
+
+    With a `poll` what was said is a vote in it, for the option of number `option` (from 0): `polls.meant` knows more.
+    """
 
     incoming: Incoming | None = None
     query: str = ""
+    poll: str = ""
+    option: int = 0
 
 
 def read_json(body: bytes) -> Fields:
@@ -86,7 +92,7 @@ def heard(update: Fields, account: str, at: datetime) -> Heard:
             sender, language = str(_number(meant.sender, "id")), _language(meant.sender)
             said, data = clean(meant.text), meant.data or {}
             one = Incoming("telegram", account, sender, key, meant.kind, at, said, data, language, passive=False)
-            return Heard(one, meant.query)
+            return Heard(one, meant.query, meant.poll, meant.option)
     return Heard()
 
 
@@ -97,6 +103,8 @@ class _Meaning:
     text: str = ""
     data: Fields | None = None
     query: str = ""
+    poll: str = ""
+    option: int = 0
 
 
 def _private(body: Fields) -> bool:
@@ -186,8 +194,23 @@ def _member(body: Fields) -> _Meaning:
     return _Meaning(_object(body, "from"), "notice", "", {"event": clean(event)})
 
 
+def _voted(body: Fields) -> _Meaning:
+    """A vote in a poll of ours; it tells neither the chat nor the question. One taken back means nothing."""
+    poll, options = _string(body, "poll_id"), body.get("option_ids")
+    if not isinstance(options, list) or any(type(one) is not int or not 0 <= one < 100 for one in options):
+        raise Refused(400, "option_ids 缺失或不合法 missing or bad")
+    if not 0 < len(poll) <= _POLL_ID:
+        raise Refused(400, "poll_id 缺失或不合法 missing or bad")
+    if "user" not in body or len(options) != 1:  # a channel votes, or somebody takes the vote back
+        return _Meaning()
+    voter = _object(body, "user")
+    if voter.get("is_bot") is True:
+        return _Meaning()
+    return _Meaning(voter, "notice", "", {"event": "voted"}, "", clean(poll), options[0])
+
+
 _READERS: dict[str, Callable[[Fields], _Meaning]] = dict(
-    zip(WANTED, (_message, _edited, _tapped, _member), strict=True)
+    zip(WANTED, (_message, _edited, _tapped, _member, _voted), strict=True)
 )
 
 

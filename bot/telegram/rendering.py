@@ -16,18 +16,24 @@ _POINT = "👇"  # a message must have words to have buttons
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One platform message: words, or a picture by its name with the words as its caption, and rows of buttons."""
+    """One platform message: words, or a picture by its name with the words as its caption, and rows of buttons.
+
+    Or a `poll`, as in a message tree, with its question as the text.
+    """
 
     text: str
     picture: str = ""
     keyboard: tuple[tuple[Button, ...], ...] = ()
+    poll: dict[str, Any] | None = None
 
 
 def pieces(tree: dict[str, Any], public_url: str, pictures: bool = True) -> list[Piece]:
     """What `tree` becomes, in order; the buttons stand under the last. Without `pictures` their words stand for them.
 
-    A picture carries the words if they fit in a caption, else it goes ahead of them.
+    A picture carries the words if they fit in a caption, else it goes ahead of them. A poll stands for all else.
     """
+    if poll := tree.get("poll"):
+        return [*(Piece(part) for part in split(poll["before"])), Piece(poll["question"], poll=poll)]
     choices = tree.get("choices", ())
     keyboard = rows(choices, public_url)
     text = "\n".join(filter(None, [tree["text"].rstrip(), *as_text(choices, public_url)]))

@@ -1,8 +1,8 @@
 """WeChat's mass sends: one request for up to 10,000 followers, or for a tag, that the platform counts once by our key.
 
-Promises that the same key reaches nobody twice: a request whose answer was lost is simply repeated, and one that can no
-longer be repeated safely is not. Who may get it is somebody else's knowledge; how it ended comes later, with four
-counts, as MASSSENDJOBFINISH.
+Promises that the same key reaches nobody twice within a day: a request whose answer was lost is simply repeated. Who
+may get it, and until when it may be repeated, is somebody else's knowledge; how it ended comes later, with four counts,
+as MASSSENDJOBFINISH.
 
 Sources: "Batch Sends" of the service account's pages; the platform's error list for 45028, 45065 (with the first
 msg_id), 45066 (wait a minute) and 45067. That a key is remembered for 24 hours is on the page of older days only.
@@ -10,26 +10,21 @@ msg_id), 45066 (wait a minute) and 45067. That a key is remembered for 24 hours 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol
 
-from bot.channels import KEY_EXPIRED, MassOutcome, Outcome
+from bot.channels import MassOutcome, Outcome
 from bot.wechat.api import Api
 from bot.wechat.articles import Articles
-from bot.wechat.capabilities import MASS, MASS_BY_TAG, Capabilities, Shared
+from bot.wechat.capabilities import MASS, MASS_BY_TAG, Capabilities
 from bot.wechat.faults import BAD_MEDIA, BAD_OPENID, SENT_BEFORE, Fault, outcome
-from storage.tables import instant, micros
 
 FEWEST, MOST = 2, 10_000
 KEY_BYTES = 64
-REPEATED_WITHIN = timedelta(hours=23)  # the platform looks back a day; both clocks may be a little off
-_REMEMBERED_SECONDS = 3 * 366 * 86_400.0
-_FORGOTTEN_SECONDS = 1.0
 
 
-class Timed(Shared, Protocol):
+class Clocked(Protocol):
     """The part of the service that mass sends need."""
 
     def now(self) -> datetime: ...
@@ -38,15 +33,13 @@ class Timed(Shared, Protocol):
 class Mass:
     """The mass sends of one account."""
 
-    def __init__(self, account: str, api: Api, articles: Articles, shared: Timed, abilities: Capabilities) -> None:
-        self._prefix = f"wechat:{account}:mass:"
-        self._api, self._articles, self._shared, self._abilities = api, articles, shared, abilities
+    def __init__(self, api: Api, articles: Articles, service: Clocked, abilities: Capabilities) -> None:
+        self._api, self._articles, self._service, self._abilities = api, articles, service, abilities
 
     async def send(self, addresses: Sequence[str], message: dict[str, Any], key: str) -> MassOutcome:
         """Send `message` to these followers under `key` (at most 64 bytes); the same key again reaches nobody twice.
 
-        A key that the platform knows counts as sent. `doubtful` with the reason KEY_EXPIRED means that an earlier
-        request may have been taken and is too old to be repeated: a person must look.
+        A key that the platform knows counts as sent. What is in doubt must not be repeated a day later.
         """
         openids = list(dict.fromkeys(addresses))
         if len(openids) < FEWEST:
@@ -75,7 +68,7 @@ class Mass:
         try:
             await self._ask("message/mass/preview", {"touser": address}, message, "preview", {})
         except Fault as fault:
-            return outcome(fault, self._shared.now())
+            return outcome(fault, self._service.now())
         return Outcome("sent")
 
     async def status(self, platform: str) -> str:
@@ -84,29 +77,11 @@ class Mass:
         return str(answer.get("msg_status", "")).lower()
 
     async def _send(self, path: str, whom: dict[str, Any], message: dict[str, Any], key: str) -> MassOutcome:
-        first = await self._first_tried(key)
-        if first and self._shared.now() - first >= REPEATED_WITHIN:
-            return MassOutcome("doubtful", KEY_EXPIRED)
-        if not first:  # remembered before the request, for its answer may be lost, and this process with it
-            await self._remember(key, micros(self._shared.now()), _REMEMBERED_SECONDS)
+        more = {"send_ignore_reprint": 0, "clientmsgid": key}
         try:
-            more = {"send_ignore_reprint": 0, "clientmsgid": key}
-            ended = MassOutcome("sent", platform=_number(await self._ask(path, whom, message, key, more)))
+            return MassOutcome("sent", platform=_number(await self._ask(path, whom, message, key, more)))
         except Fault as fault:
-            ended = self._refused(fault)
-        if not first and ended.state not in ("sent", "doubtful"):
-            await self._remember(key, 0, _FORGOTTEN_SECONDS)  # certainly not taken: it may wait for days
-        return ended
-
-    async def _first_tried(self, key: str) -> datetime | None:
-        kept = await self._shared.recall(self._named(key))
-        return instant(int(str(kept["first"]))) if kept and kept["first"] else None
-
-    async def _remember(self, key: str, first: int, seconds: float) -> None:
-        await self._shared.keep(self._named(key), {"first": first}, seconds)
-
-    def _named(self, key: str) -> str:
-        return self._prefix + hashlib.sha256(key.encode()).hexdigest()[:32]
+            return self._refused(fault)
 
     async def _ask(
         self, path: str, whom: dict[str, Any], message: dict[str, Any], key: str, more: dict[str, Any]
@@ -130,7 +105,7 @@ class Mass:
     def _refused(self, fault: Fault) -> MassOutcome:
         if fault.code == BAD_OPENID:
             return MassOutcome("failed", "bad_list")  # said of the whole list: nobody in it got anything
-        ended = outcome(fault, self._shared.now())
+        ended = outcome(fault, self._service.now())
         platform = _number(fault.answer) if fault.code == SENT_BEFORE else ""
         return MassOutcome(ended.state, ended.reason, ended.wait, platform)
 

@@ -50,7 +50,7 @@ class Push(Table):
     """One planned push: once `at` a wall time, or every `weekday` at `hour`."""
 
     id: Id = term("代号", "id")
-    to: Literal["everyone", "members", "prospects", "referrers"] = term("发给谁", "to whom")
+    to: Id = term("发给谁", "to whom")  # everyone, members, prospects, referrers, or a segment
     way: Literal["mass", "service", "template"] = term("微信发送方式", "way on WeChat")
     about: Literal["campaign", "service"] = term("内容性质", "what it is about")
     at: Annotated[datetime, AfterValidator(_local)] | None = instead("时间", "at")

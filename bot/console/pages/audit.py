@@ -16,6 +16,8 @@ from bot.console import ROOT, kinds_of_pages, page
 from bot.console.pages.home import WORDS as HOME
 from bot.console.visit import Visit
 from campaigns import staff as acts
+from campaigns.asked import KINDS as PROPOSED
+from campaigns.asked import units as proposable
 from storage import audit, staff
 from storage.staff import Member
 
@@ -52,6 +54,12 @@ WORDS = {
     "holds": ("占用", "holds"),
     "timers": ("到期事项", "what was to fall due"),
     "referrals": ("推荐", "referrals"),
+    "proposal": ("变动第", "change no."),
+    "of_kind": ("类别", "kind"),
+    "unit": ("单位", "unit"),
+    "lines": ("行数", "lines"),
+    "total": ("合计", "total"),
+    "alone": ("由提出人自己复核", "approved by who proposed it"),
 }
 KINDS = {
     "plan.applied": ("应用方案", "Applied the plan"),
@@ -139,11 +147,15 @@ def _what(names: dict[str, tuple[str, str]], kind: str, place: int) -> str:
 
 def _details(visit: Visit, data: dict[str, Any], members: dict[int, str]) -> str:
     """An event's data as a line; members and roles by their names."""
-    shown = []
+    shown, units = [], proposable(visit.app.writer.library.plan)
     for key, value in data.items():
         name = visit.tell(*WORDS[key]) if key in WORDS else key
         if key == "staff":
             value = members.get(value, value)
+        elif key == "kind" and value in PROPOSED:
+            name, value = visit.tell(*WORDS["of_kind"]), visit.tell(*PROPOSED[value])
+        elif key == "unit":
+            value = visit.tell(*units.get(value, (value, value)))
         elif key == "roles":
             parts = (visit.tell(*HOME.get(f"role.{role}", (role, role))) for role in str(value).split(",") if role)
             value = "、".join(parts) if visit.language == "zh" else ", ".join(parts)

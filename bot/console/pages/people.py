@@ -16,9 +16,10 @@ from bot.console import ROOT, page, person_links, post
 from bot.console.pages.people_words import KINDS_OF, WORDS
 from bot.console.visit import Missing, Visit
 from campaigns import revealing
+from campaigns.asked import not_to_undo
 from campaigns.desk import ActRefused, may_see, sees
 from storage import people as kept
-from storage import story
+from storage import proposals, story
 
 KINDS = {"people.revealed": ("查看个人信息", "Looked at personal fields")}
 PEOPLE = f"{ROOT}/people"
@@ -41,7 +42,7 @@ async def find(visit: Visit) -> Response:
     found = await visit.read(search) if words else []
     if len(found) == 1:
         return visit.go(f"{PEOPLE}/{found[0].id}")
-    return visit.show("people.html", WORDS, q=words, found=found, say=_Say(visit))
+    return visit.show("people.html", WORDS, q=words, found=found, say=Say(visit))
 
 
 @page(f"{PEOPLE}/{{number:int}}", "people.read")
@@ -73,7 +74,7 @@ async def _shown(visit: Visit, number: int, *, revealed: bool, refused: ActRefus
     links = [(path.format(number=number), visit.tell(*name)) for path, name in person_links(visit.rights)]
     purposes = [("", visit.tell(*WORDS["choose"]))]
     purposes += [(key, visit.tell(*pair)) for key, pair in revealing.PURPOSES.items()]
-    more = {"links": links, "purposes": purposes, "revealed": revealed, "say": _Say(visit), "refused": refused}
+    more = {"links": links, "purposes": purposes, "revealed": revealed, "say": Say(visit), "refused": refused}
     return visit.show("person.html", WORDS, 409 if refused else 200, **told, **more)
 
 
@@ -86,7 +87,7 @@ def _read(visit: Visit, connection: Any, number: int, revealed: bool) -> dict[st
     now = story.stands_for(connection, number)
     if now != number:
         return now
-    moves = kept.movements(connection, number, _MOVES + 1, _cursor(visit.query("moves", 40)))
+    moves = kept.movements(connection, number, _MOVES + 1, cursor(visit.query("moves", 40)))
     texts = story.messages(connection, number, _TEXTS + 1, int(_digits(visit.query("texts", 20)) or 0))
     brought, counts = story.brought(connection, number, _LINES)
     return {
@@ -96,6 +97,7 @@ def _read(visit: Visit, connection: Any, number: int, revealed: bool) -> dict[st
         "consents": story.consents(connection, number, _LINES),
         "accounts": [row for row in story.accounts(connection, number) if row["amount"] or row["held"]],
         "moves": moves[:_MOVES],
+        "undoable": _undoable(visit, connection, moves[:_MOVES]) if visit.may("acts.propose") else set(),
         "moves_on": "{}-{}".format(*moves[_MOVES - 1]["cursor"]) if len(moves) > _MOVES else "",
         "holds": story.reserved(connection, number, visit.now, _LINES),
         "timers": story.timers(connection, number, visit.now, _LINES),
@@ -109,7 +111,15 @@ def _read(visit: Visit, connection: Any, number: int, revealed: bool) -> dict[st
     }
 
 
-def _cursor(words: str) -> tuple[int, int] | None:
+def _undoable(visit: Visit, connection: Any, moves: list[dict[str, Any]]) -> set[int]:
+    """Those of the movements that a proposal may reverse."""
+    found = proposals.movements(connection, {row["cursor"][1] for row in moves})
+    campaign = visit.app.writer.library.plan.id
+    return {one.id for one in found.values() if one.campaign == campaign and not_to_undo(0, one) is None}
+
+
+def cursor(words: str) -> tuple[int, int] | None:
+    """The place in a list of movements that an address names, None for none."""
     at, _, number = words.partition("-")
     return (int(at), int(number)) if _digits(at) and _digits(number) else None
 
@@ -118,7 +128,7 @@ def _digits(words: str) -> str:
     return words if words.isascii() and words.isdigit() and len(words) <= 18 else ""
 
 
-class _Say:
+class Say:
     """What is stored as a code, as members read it; a code without words is shown as it is."""
 
     def __init__(self, visit: Visit) -> None:

@@ -10,16 +10,17 @@ Knows nothing of the service it talks to but the webhook that the service regist
         shown = (await ann.wait_for(1))[0]               # Received: text, photo, keyboard, edits, deleted
         ann.tap("data or label")                         # of the newest message that has it; later ann.toasts
 
-Played: getMe, getUpdates, setWebhook, deleteWebhook, getWebhookInfo, sendMessage, sendPhoto, editMessageText,
+Played: getMe, getUpdates, setWebhook, deleteWebhook, getWebhookInfo, sendMessage, sendPhoto, sendPoll, editMessageText,
 editMessageCaption, editMessageMedia, editMessageReplyMarkup, deleteMessage, answerCallbackQuery, sendChatAction,
 getChat and getChatMember (of channels, about the bot itself), setMyCommands, getMyCommands, deleteMyCommands, getFile
-and its download. Not played: groups, Markdown, pictures by address, a form as the webhook's answer.
+and its download. Not played: groups, polls that are no quiz, Markdown, pictures by address, a form as the webhook's
+answer.
 
 World, to set: `token`, `username`, `name`, `clock` (dates and lifetimes), `machine` (seconds of rates and waits),
 `seed`, `webhook` (where deliveries really go; "" for the registered address), `local` (False: only https and
 Telegram's ports), `hurry` (divides the platform's waits), `deadline` (seconds a webhook may take), `chat_per_second`,
 `chat_burst`, `channel_per_minute`, `per_second`, `burst`. To see: `url`, `id`, `asked` (calls by method), `faults`,
-`hook`, `commands`, `people`, `channels`, `files`, `queries`, `expired`, `pending() -> list[int]`.
+`hook`, `commands`, `people`, `channels`, `files`, `polls`, `queries`, `expired`, `pending() -> list[int]`.
 To do: `person(id=0, language_code="zh-hans", first_name="小明", username="")`, `channel(title, username="")`,
 `fail(method, times=1, **Trouble)`,
 `redeliver(update_id)`, `forget_answers(times)`, `jump(update_id=None)`, `await taken(update_id, seconds=10)`,
@@ -29,14 +30,15 @@ Trouble: `code`, `description`, `retry_after`, `migrate_to_chat_id`, `chat`, `de
 reply is `fail("sendMessage", drop=True, accept=True)`.
 
 Person: `start(payload="")`, `open(link)`, `say(text)`, `tap(what, message_id=0)`, `press(data, message)`,
-`edit(message_id, text)`, `photo(content, caption="")`, `voice()`, `location(latitude, longitude)`, `sticker(emoji)`,
-`contact(number, of=None)`, `block()`, `unblock()`, `deactivate()`, `menu()`, `await wait_for(count, seconds=10)`;
-`received`, `toasts` (text, alert, url), `actions`, `keyboard`, `known`, `blocked`.
+`vote(option, poll="")`, `edit(message_id, text)`, `photo(content, caption="")`, `voice()`,
+`location(latitude, longitude)`, `sticker(emoji)`, `contact(number, of=None)`, `block()`, `unblock()`, `deactivate()`,
+`menu()`, `await wait_for(count, seconds=10)`; `received`, `toasts` (text, alert, url), `actions`, `keyboard`, `known`,
+`blocked`.
 
 Channel: `promote(by, may_post=True)`, `demote(by)`, `kick(by)`; `received`, `status`.
 
-Received: `message_id`, `kind` (`text` or `photo`), `text` (or caption), `photo` (bytes), `file_id`, `keyboard` (rows
-of buttons), `edits`, `versions`, `deleted`, `at`, `message` (as JSON).
+Received: `message_id`, `kind` (`text`, `photo` or `poll`), `text` (or caption, or question), `options`, `photo`
+(bytes), `file_id`, `keyboard` (rows of buttons), `edits`, `versions`, `deleted`, `at`, `message` (as JSON).
 """
 
 from bot.played.telegram.channels import Channel

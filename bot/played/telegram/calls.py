@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from bot.played.telegram.account import me, rules
 from bot.played.telegram.channels import Channel
-from bot.played.telegram.checks import caption_of, integer, markup_of, picture_of, read, text_of, units
-from bot.played.telegram.people import File, Person, Received, Toast
+from bot.played.telegram.checks import caption_of, integer, markup_of, picture_of, poll_of, read, text_of, units
+from bot.played.telegram.people import File, Person, Poll, Received, Toast
 from bot.played.telegram.wire import Call, Refused, as_text, bad, to_bool, too_many
 
 if TYPE_CHECKING:
@@ -108,6 +108,22 @@ def _send_photo(world: PlayedTelegram, call: Call) -> dict[str, Any]:
     if caption:
         shown |= {"caption": caption} | ({"caption_entities": entities} if entities else {})
     return _deliver(world, person, shown, markup)
+
+
+def _send_poll(world: PlayedTelegram, call: Call) -> dict[str, Any]:
+    shown, right = poll_of(call.args)
+    markup = markup_of(call.args)
+    person = _writable(world, call)
+    if isinstance(person, Channel):
+        raise bad("non-anonymous polls can't be sent to channel chats" if not shown["is_anonymous"] else "not played")
+    world.spend(person.id)
+    name = str(world.dice.randrange(10**18, 9 * 10**18))
+    message = _deliver(world, person, {"poll": {"id": name} | shown}, markup)
+    until = world.seconds() + shown["open_period"] if "open_period" in shown else 0.0
+    world.polls[name] = Poll(person, message, right, until=until)
+    if shown["is_anonymous"]:
+        world.faults.append("an anonymous poll: its votes are told to nobody")
+    return message
 
 
 def _picture(world: PlayedTelegram, call: Call, named: str) -> File:
@@ -255,6 +271,13 @@ _EDITED = "business_connection_id chat_id message_id inline_message_id reply_mar
 CALLS = rules(
     ("sendMessage", _SENT + "text entities link_preview_options", _send_message),
     ("sendPhoto", _SENT + "photo caption caption_entities show_caption_above_media has_spoiler", _send_photo),
+    (
+        "sendPoll",
+        _SENT + "question question_parse_mode question_entities options is_anonymous type allows_multiple_answers "
+        "allows_revoting shuffle_options correct_option_id correct_option_ids explanation explanation_parse_mode "
+        "explanation_entities open_period close_date is_closed description",
+        _send_poll,
+    ),
     ("editMessageText", _EDITED + "text parse_mode entities link_preview_options rich_message", _edit_text),
     (
         "editMessageCaption",

@@ -12,7 +12,7 @@ import struct
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.played.telegram.wire import Refused, bad
+from bot.played.telegram.wire import Refused, bad, to_bool
 
 TEXT, CAPTION, BUTTONS = 4_096, 1_024, 100
 PHOTO_BYTES, PHOTO_SIDES, PHOTO_RATIO = 10 * 1024 * 1024, 10_000, 20
@@ -66,6 +66,40 @@ def text_of(args: dict[str, str]) -> tuple[str, Entities]:
     if units(text) > TEXT:
         raise bad("message is too long")
     return text, entities
+
+
+def poll_of(args: dict[str, str]) -> tuple[dict[str, Any], int]:
+    """A quiz poll as shown, without its id, and the right option. Raises Refused; other polls are not played.
+
+    Both spellings of the right option are taken, that of Bot API 9.6 first; limits are the strictest of all versions.
+    """
+    if args.get("type", "regular") != "quiz":
+        raise bad("only quiz polls are played")
+    question, options = args.get("question", "").strip(), read(args, "options", list) or []
+    if not 1 <= units(question) <= 300:
+        raise bad("poll question must be 1 to 300 characters long")
+    texts = [str(one.get("text", "") if isinstance(one, dict) else one).strip() for one in options]
+    if not 2 <= len(texts) <= 12:
+        raise bad("poll must have 2 to 12 answer options")
+    if not all(1 <= units(text) <= 100 for text in texts):
+        raise bad("poll options length must be from 1 to 100")
+    if len(set(texts)) < len(texts):
+        raise bad("POLL_ANSWER_INVALID")  # two that read alike
+    listed = read(args, "correct_option_ids", list)
+    right = listed[0] if listed else integer(args, "correct_option_id", -1)
+    if not isinstance(right, int) or not 0 <= right < len(texts) or len(listed or [0]) != 1:
+        raise bad("wrong correct option ID specified")
+    why = args.get("explanation", "").strip()
+    if units(why) > 200 or why.count("\n") > 2:
+        raise bad("poll explanation is too long")
+    seconds = integer(args, "open_period")
+    if args.get("open_period") and not 5 <= seconds <= 600:
+        raise bad("open_period must be from 5 to 600")
+    shown: dict[str, Any] = {"question": question, "total_voter_count": 0, "is_closed": False, "type": "quiz"}
+    shown["options"] = [{"text": text, "voter_count": 0, "persistent_id": str(n)} for n, text in enumerate(texts)]
+    shown |= {"is_anonymous": to_bool(args.get("is_anonymous", "true")), "allows_multiple_answers": False}
+    shown |= {"correct_option_id": right, "correct_option_ids": [right], "allows_revoting": False}
+    return shown | ({"explanation": why} if why else {}) | ({"open_period": seconds} if seconds else {}), right
 
 
 def caption_of(args: dict[str, str]) -> tuple[str, Entities]:
@@ -229,4 +263,15 @@ def integer(args: dict[str, str], name: str, default: int = 0) -> int:
         return default
 
 
-__all__ = ["Refused", "caption_of", "formatted", "integer", "markup_of", "picture_of", "read", "text_of", "units"]
+__all__ = [
+    "Refused",
+    "caption_of",
+    "formatted",
+    "integer",
+    "markup_of",
+    "picture_of",
+    "poll_of",
+    "read",
+    "text_of",
+    "units",
+]

@@ -79,6 +79,22 @@ class Query:
     answered: bool = False
 
 
+@dataclass(eq=False)
+class Poll:
+    """One quiz poll: in whose chat it stands, its message, the right option, who voted for what, and until when."""
+
+    person: Person
+    message: dict[str, Any]
+    right: int
+    votes: dict[int, int] = field(default_factory=dict)
+    until: float = 0.0  # platform time; 0 for always
+
+    @property
+    def id(self) -> int:
+        """Its number, which is a text in messages."""
+        return int(self.message["poll"]["id"])
+
+
 @dataclass
 class Received:
     """One message of the bot as the person sees it now. `versions` are the messages before each edit, oldest first."""
@@ -96,13 +112,20 @@ class Received:
 
     @property
     def kind(self) -> str:
-        """`photo` or `text`."""
-        return "photo" if "photo" in self.message else "text"
+        """`photo`, `poll` or `text`."""
+        return next((kind for kind in ("photo", "poll") if kind in self.message), "text")
 
     @property
     def text(self) -> str:
-        """Text, or caption."""
+        """Text, or caption, or a poll's question."""
+        if "poll" in self.message:
+            return str(self.message["poll"]["question"])
         return str(self.message.get("text", self.message.get("caption", "")))
+
+    @property
+    def options(self) -> list[str]:
+        """What can be voted for, in a poll."""
+        return [str(option["text"]) for option in self.message.get("poll", {}).get("options", ())]
 
     @property
     def file_id(self) -> str:
@@ -227,6 +250,39 @@ class Person:
             if "callback_data" not in hit[1]:
                 raise ValueError(f"the button {what!r} sends nothing: {hit[1]}")
             return self.press(hit[1]["callback_data"], hit[0].message)
+
+    def vote(self, option: int | str, poll: str = "") -> int:
+        """Vote for an option by its place from 0 or its text, in the newest poll or the one with this id.
+
+        A poll with an id may be somebody else's, passed on. Raises LookupError for no such poll or option, ValueError
+        when it is closed or one voted already: votes in a quiz cannot be changed.
+        """
+        with self.world.lock:
+            shown = next((one for one in reversed(self.received) if one.kind == "poll" and not one.deleted), None)
+            name = poll or (shown.message["poll"]["id"] if shown else "")
+            held = self.world.polls.get(name)
+            if held is None:
+                raise LookupError(f"no poll {name!r}")
+            texts = [one["text"] for one in held.message["poll"]["options"]]
+            number = texts.index(option) if isinstance(option, str) and option in texts else option
+            if not isinstance(number, int) or not 0 <= number < len(texts):
+                raise LookupError(f"no option {option!r} among {texts}")
+            self._close_when_over(held)
+            if held.message["poll"]["is_closed"] or self.id in held.votes:
+                raise ValueError("the poll is closed, or this person has voted")
+            held.votes[self.id] = number
+            held.message["poll"]["options"][number]["voter_count"] += 1
+            held.message["poll"]["total_voter_count"] += 1
+            body = {"poll_id": name, "user": self.user(), "option_ids": [number]}
+            body["option_persistent_ids"] = [str(number)]
+            return self._update("poll_answer", body, ("poll", held.id))
+
+    def _close_when_over(self, held: Poll) -> None:
+        """A poll whose time is up closes; bots that want it are told the poll's last state."""
+        state = held.message["poll"]
+        if held.until and self.world.seconds() > held.until and not state["is_closed"]:
+            state["is_closed"] = True
+            self._update("poll", copy.deepcopy(state), ("poll", held.id))
 
     def press(self, data: str, message: dict[str, Any]) -> int:
         """Send the callback of a button with `data` under `message`, seen or forged."""

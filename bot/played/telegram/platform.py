@@ -21,7 +21,7 @@ from typing import Any, Self
 from bot.played.telegram import account, calls
 from bot.played.telegram.channels import Channel
 from bot.played.telegram.courier import Courier, Hook, Update
-from bot.played.telegram.people import File, Person, Query
+from bot.played.telegram.people import File, Person, Poll, Query
 from bot.played.telegram.wire import Call, Refused, Reply, Server, too_many
 
 _WORDS = {
@@ -120,6 +120,7 @@ class PlayedTelegram:
         self.people: dict[int, Person] = {}
         self.channels: dict[int, Channel] = {}
         self.files: dict[str, File] = {}  # by every file_id
+        self.polls: dict[str, Poll] = {}
         self.queries: dict[str, Query] = {}  # pressed buttons by callback_query_id
         self.commands: dict[tuple[str, int, str], list[dict[str, str]]] = {}  # by scope, chat and language
         self.asked: Counter[str] = Counter()  # calls by method, refused ones too

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 oldest = "0001"  # nodes of that version go on beside it: tables and columns that may be empty are added
@@ -15,6 +15,7 @@ def upgrade() -> None:
     _push()
     _runs()
     _deliveries()
+    op.add_column("rate", sa.Column("recent", sa.Text(), nullable=True))
 
 
 def _push() -> None:
