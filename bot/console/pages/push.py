@@ -17,7 +17,7 @@ from starlette.responses import Response
 from bot.console import page, post
 from bot.console.pages.plan import _members
 from bot.console.pages.push_compose import WORDS as COMPOSER
-from bot.console.pages.push_compose import preview_of
+from bot.console.pages.push_compose import everybody, preview_of
 from bot.console.pages.push_result import WORDS as RESULTS
 from bot.console.pages.push_result import progress
 from bot.console.pages.push_words import TONES, Say, wall
@@ -154,6 +154,7 @@ async def submit(visit: Visit) -> Response:
 @post(f"{ONE}/approve", "pushes.approve")
 async def approve(visit: Visit) -> Response:
     """Let it go out, after the number of people was typed."""
+    everybody(visit)
     push, library = await _push(visit), visit.app.writer.library
     alone = not visit.app.settings.console.second_person
     kept = {"form": "approve", "typed": visit.form.text("typed", 20, needed=False)}
@@ -209,6 +210,7 @@ async def cancel(visit: Visit) -> Response:
 @post(f"{ONE}/test", "pushes.write")
 async def test(visit: Visit) -> Response:
     """Send it to one tester."""
+    everybody(visit)
     push, library, ways = await _push(visit), visit.app.writer.library, await visit.app.pushes.ways()
     kept = {"form": "test"}
     try:
@@ -229,6 +231,7 @@ async def test(visit: Visit) -> Response:
 
 async def _press(visit: Visit, name: str, act: Callable[[Any, int], Any], said: str) -> Response:
     """Take a step and come back; refused, show the page once more with what was written."""
+    everybody(visit)
     push, kept = await _push(visit), {"form": name}
     try:
         kept["why"] = visit.form.text("why", pushing.WHY_MAX, needed=False, label=WORDS["why"])

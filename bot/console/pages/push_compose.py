@@ -6,6 +6,7 @@ A press on preview stores nothing; the same form sent twice makes one push. What
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import Response
@@ -55,8 +56,8 @@ WORDS = {
     "whom": ("发给谁、什么时候", "To whom, and when"),
     "audience": ("发给谁", "To whom"),
     "audience_hint": (
-        "{words}，或方案里的客群，或一条规则",
-        "{words}, a segment of the plan, or a rule",
+        "下面的一个词，或一条规则，例如：积分 >= 100 且 非 访客",
+        "one of these words, or a rule such as: points >= 100 and not guest",
     ),
     "wechat": ("微信上怎么发", "On WeChat"),
     "wechat.mass": (
@@ -93,7 +94,7 @@ WORDS = {
     "bytes": ("{count} 字节", "{count} bytes"),
     "article": ("群发时是一篇图文，标题和封面如下", "sent as an article with this title and cover"),
     "two": ("图片和文字分两条发", "picture and words go as two messages"),
-    "count": ("现在发会到 {reached} 人，共找到 {total} 人", "Now it would reach {reached} of {total} people"),
+    "would_reach": ("现在发会到 {reached} 人，共找到 {total} 人", "Now it would reach {reached} of {total} people"),
     "count_hint": (
         "按现在数；到发送时窗口、上限和退订可能已变。",
         "Counted now; windows, caps and consent may differ when it goes out.",
@@ -106,7 +107,7 @@ WORDS = {
     "free": ("不占用", "none"),
     "why_not": ("收不到的原因", "Who does not, and why"),
     "account": ("渠道", "Channel"),
-    "nobody": ("规则没有找到任何人。", "The rule finds nobody."),
+    "finds_nobody": ("规则没有找到任何人。", "The rule finds nobody."),
     "saved": ("已存为草稿。", "Saved as a draft."),
     "submitted": ("已提交，等同事复核。", "Submitted: a colleague approves it."),
     "meanwhile": (
@@ -123,7 +124,7 @@ _BODY = 256 * 1024
 @page(NEW, "pushes.write")
 async def new(visit: Visit) -> Response:
     """An empty form, or a copy of the push named by `from`."""
-    _everybody(visit)
+    everybody(visit)
     plan = visit.app.writer.library.plan
     fields = forms.blank(plan, visit.now)
     copied = visit.query("from", 19)
@@ -137,7 +138,7 @@ async def new(visit: Visit) -> Response:
 @post(NEW, "pushes.write", body=_BODY)
 async def create(visit: Visit) -> Response:
     """Preview, save or submit a new push."""
-    _everybody(visit)
+    everybody(visit)
     library: Library = visit.app.writer.library
     fields = forms.of_form(visit.form, library.plan.languages)
     do = visit.form.text("do", 20, needed=False)
@@ -159,7 +160,7 @@ async def create(visit: Visit) -> Response:
 @page(EDIT, "pushes.write")
 async def edit(visit: Visit) -> Response:
     """The form of a push that can still be changed."""
-    _everybody(visit)
+    everybody(visit)
     push = await _push(visit)
     return await _show(visit, forms.of_push(push, visit.app.writer.library.plan, visit.now), push, looked=True)
 
@@ -167,7 +168,7 @@ async def edit(visit: Visit) -> Response:
 @post(EDIT, "pushes.write", body=_BODY)
 async def change(visit: Visit) -> Response:
     """Preview, save or submit a change."""
-    _everybody(visit)
+    everybody(visit)
     library: Library = visit.app.writer.library
     fields = forms.of_form(visit.form, library.plan.languages)
     do = visit.form.text("do", 20, needed=False)
@@ -201,15 +202,16 @@ async def preview_of(visit: Visit, push: Push, library: Library, *, fresh: bool 
     told = None
     try:
         push_audience.check(library.plan, push.audience)
-        rows = await visit.app.pushes.people(push, visit.read, fresh=fresh)
+        now = replace(push, revision=library.revision)
+        rows = await visit.app.pushes.people(now, visit.read, fresh=fresh)
         told = audience(rows, push.content, len(library.plan.languages))
     except ActRefused as refused:
         faults.append((refused.zh, refused.en))
     return {"faults": faults, "bubbles": shown, "audience": told}
 
 
-def _everybody(visit: Visit) -> None:
-    """Staff of a branch only look; said before they have written anything."""
+def everybody(visit: Visit) -> None:
+    """Staff of a branch only look, which is said before anything else. Raises NotAllowed."""
     if visit.me.branch is not None:
         raise NotAllowed(*pushing.only_look(visit.me.branch))
 

@@ -12,7 +12,10 @@ for (const form of document.querySelectorAll("[data-compose]")) {
       const answer = await fetch(form.action, { method: "POST", body: sent, redirect: "error", signal: asked.signal });
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#preview");
       const shown = document.querySelector("#preview");
-      if (answer.ok && fresh && shown) shown.replaceChildren(...fresh.childNodes);
+      if (answer.ok && fresh && shown) {
+        shown.replaceChildren(...fresh.childNodes);
+        document.querySelector("#told").textContent = shown.querySelector("h3")?.textContent ?? "";
+      }
     } catch {
       // The button is still there.
     }
