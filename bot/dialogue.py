@@ -80,8 +80,6 @@ def _platform(turn: Turn, said: str) -> bool:
         return True
     if kind in _SILENT:
         event = str(turn.heard.data.get("event", kind)).lower()
-        if event == "masssendjobfinish":
-            turn.mass_finished()
         turn.note("noticed", what=event[:40])
         if event in _WITHDRAWN:
             turn.forget()

@@ -393,13 +393,6 @@ class Turn:
         """What a person of this turn can spend of a unit."""
         return self._group.book.available(ledger.person(person, unit), unit)
 
-    def mass_finished(self) -> None:
-        """The platform says how a mass send ended: its counts go to the job that sent it."""
-        data = self.heard.data
-        counts = tuple(int(data.get(name, 0)) for name in ("total", "filtered", "sent", "errors"))
-        account = f"{self.heard.channel}:{self.heard.account}"
-        self._group.mass_finished(account, str(data.get("msg_id", "")), str(data.get("status", "")), counts, self.now)
-
     # ---- read what is recorded
 
     def history(self, limit: int) -> list[dict[str, Any]]:

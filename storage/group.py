@@ -93,6 +93,8 @@ class Group:
             if self.meeting and self.meeting.other:
                 self._speakers["", "", ""] = self.meeting.other
         open_ = [incoming for incoming in incomings if incoming.key not in settled]
+        for incoming in open_:
+            mass_jobs.heard(self._connection, incoming)  # which the platform's own helper says, and no follower
         strangers = self._load_speakers(open_)
         settled.update((incoming.key, Answer(0)) for incoming in strangers)
         self._load_state()
@@ -254,10 +256,6 @@ class Group:
     def stopped_since(self, moment: datetime, now: datetime) -> timedelta:
         """For how long sending stood still between the two."""
         return timedelta(microseconds=stops.stopped(self._connection, micros(moment), micros(now)))
-
-    def mass_finished(self, account: str, platform: str, status: str, counts: tuple[int, ...], now: datetime) -> None:
-        """Keep the four counts of a mass send (total, filtered, sent, errors); one that is not ours is passed over."""
-        mass_jobs.counted(self._connection, account, platform, status, counts, now)
 
     def offer(self, draft: Draft, code: str, until: datetime) -> None:
         """Let this code lead to the draft's person until then, in place of any other."""

@@ -7,19 +7,22 @@ began is not in it, and that every row of a job ends. Knows no platform; leases 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from storage import ids
+from storage import ids, kept
+from storage.incoming import Incoming
 from storage.stops import GOING
 from storage.store import machine_now
 from storage.tables import micros
 
 MOST: Final = 10_000  # openids in one request (research/wechat.md 2.4)
 _LEASE_SECONDS = 60
+_EARLY_SECONDS = 7 * 86_400.0
 _KEY_LIVES = timedelta(hours=23)  # WeChat looks for the key among the sends of 24 hours
 _SECOND = 1_000_000
 
@@ -127,6 +130,8 @@ def accepted(connection: Connection, job: Job, platform: str, now: datetime) -> 
              "WHERE id = :job AND state = 'sending'"),
         {"platform": platform, "job": job.id},
     )  # fmt: skip
+    if early := kept.recall(connection, _early(job.account, platform)):
+        _write_counts(connection, job.account, platform, early["status"], early["counts"], early["at"])
 
 
 def close(connection: Connection, job: int, state: str, reason: str, now: datetime) -> None:
@@ -180,7 +185,37 @@ def drop(connection: Connection, run: int, reason: str, now: datetime) -> None:
 def counted(
     connection: Connection, account: str, platform: str, status: str, counts: tuple[int, ...], now: datetime
 ) -> bool:
-    """MASSSENDJOBFINISH: write the job's four counts (total, filtered, sent, errors); False for no job of ours."""
+    """MASSSENDJOBFINISH: write the job's four counts (total, filtered, sent, errors); False for no job of ours yet.
+
+    Where the answer to the request was lost, or is a moment behind, the counts wait for it.
+    """
+    # Whoever writes down an answer at this moment is waited for, or waits and then finds what is kept here.
+    locking = "" if connection.dialect.name == "sqlite" else " FOR UPDATE"
+    sending = f"SELECT id FROM mass_job WHERE account = :account AND state = 'sending'{locking}"
+    connection.execute(text(sending), {"account": account}).all()
+    if _write_counts(connection, account, platform, status, counts, micros(now)):
+        return True
+    value = {"status": status, "counts": list(counts), "at": micros(now)}
+    kept.keep(connection, _early(account, platform), value, _EARLY_SECONDS)
+    return False
+
+
+def heard(connection: Connection, told: Incoming) -> None:
+    """What a platform reports of itself and not of a person: how a mass send ended. Anything else is passed over."""
+    data = told.data
+    if data.get("event") != "masssendjobfinish" or not (platform := str(data.get("msg_id", ""))):
+        return
+    counts = tuple(int(data.get(name, 0)) for name in ("total", "filtered", "sent", "errors"))
+    counted(connection, f"{told.channel}:{told.account}", platform, str(data.get("status", "")), counts, told.at)
+
+
+def _early(account: str, platform: str) -> str:
+    return f"mass:{account}:{platform}:counts"
+
+
+def _write_counts(
+    connection: Connection, account: str, platform: str, status: str, counts: Sequence[int], at: int
+) -> bool:
     total, filtered, sent, errors = counts
     return (
         connection.execute(
@@ -190,8 +225,8 @@ def counted(
                 "AND state IN ('accepted', 'closed')"
             ),
             {
-                **{"status": status, "total": total, "filtered": filtered, "sent": sent, "errors": errors},
-                **{"at": micros(now), "account": account, "platform": platform},
+                **{"status": status[:64], "total": total, "filtered": filtered, "sent": sent, "errors": errors},
+                **{"at": at, "account": account, "platform": platform},
             },
         ).rowcount
         > 0

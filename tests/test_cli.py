@@ -88,6 +88,7 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
         one.server.wait()
 
 
+@pytest.mark.timeout(300)
 def test_a_plans_life(operator: Operator) -> None:
     """Checked, applied, shown, changed, compared, applied again, exported; all beside the serving process."""
     assert "0 faults" in operator.koukou("plan", "check")

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from storage import retention
 from storage.ledger_check import check
+from tests import standing_house
 from tests.quiz_house import CAMPAIGN, apply, events, plain, plan_with, take
 from tests.talking import Talk, run, talking
 
@@ -373,6 +374,26 @@ def test_staff_get_counts_and_events_hold_no_words(database_url: str) -> None:
         for told in events(talk, "quiz_answered"):
             assert set(told) == {"quiz", "attempt", "question", "number", "choice", "right"}
         assert [e["passed"] for e in events(talk, "quiz_finished")] == [1, 0]
+
+    played(database_url, plan_with(plain()), journey)
+
+
+def test_a_testers_quiz_counts_for_nothing_and_is_taken_afresh(database_url: str) -> None:
+    async def journey(talk: Talk) -> None:
+        from storage import quizzes
+
+        await take(talk, 1, who="o1")
+        await talk.say("积分", who="o2")
+        standing_house.act(talk, "test", standing_house.number(talk, "o2"))
+        assert "3/3" in await take(talk, 3, who="o2")
+        assert "1. 您 · 1/3" in await talk.say("排行榜", who="o1")
+        with talk.store.read() as connection:
+            counts = quizzes.tallies(connection, CAMPAIGN)
+        assert {what: times for (_, question, what), times in counts.items() if not question}["started"] == 1
+        standing_house.act(talk, "untest", standing_house.number(talk, "o2"))
+        assert "2/3" in await take(talk, 2, who="o2")
+        board = await talk.say("排行榜", who="o1")
+        assert "1. 一位用户 · 2/3" in board and "2. " in board and "3. " not in board
 
     played(database_url, plan_with(plain()), journey)
 

@@ -40,7 +40,7 @@ def test_the_bot_introduces_itself_and_goes_on_until_it_is_heard(stage: Stage) -
     stage.run(begin)
     hook = stage.world.hook
     assert (hook.url, hook.secret, hook.max_connections) == (f"{URL}/telegram", BOT_SECRET, 100)
-    assert stage.world.courier.kinds == {"message", "edited_message", "callback_query", "my_chat_member"}
+    assert stage.world.courier.kinds == {"message", "edited_message", "callback_query", "my_chat_member", "poll_answer"}
     assert stage.world.person(language_code="zh-hans").menu() == [{"command": "checkin", "description": "签到"}]
     for other in ("en", "fr"):
         assert stage.world.person(id=5, language_code=other).menu() == [

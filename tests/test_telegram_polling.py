@@ -87,7 +87,7 @@ def test_updates_come_in_their_order_and_are_confirmed(world: PlayedTelegram) ->
             late = ann.say("晚")
             await world.taken(late)
         assert texts(ours)[-1] == "晚"
-        assert world.courier.kinds == {"message", "edited_message", "callback_query", "my_chat_member"}
+        assert world.courier.kinds == {"message", "edited_message", "callback_query", "my_chat_member", "poll_answer"}
 
     asyncio.run(story())
 

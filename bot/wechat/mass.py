@@ -1,84 +1,115 @@
-"""WeChat's mass sends by openid list: one request for up to 10,000 followers, counted once by our key.
+"""WeChat's mass sends: one request for up to 10,000 followers, or for a tag, that the platform counts once by our key.
 
-A text goes as a text; with a picture it goes as an article whose cover is the picture, for a mass send is one message.
-Sources: "Batch Sends" of the service account's pages; 45065 stands in the platform's error list. The real result comes
-later, as MASSSENDJOBFINISH.
+Promises that the same key reaches nobody twice within a day: a request whose answer was lost is simply repeated. Who
+may get it, and until when it may be repeated, is somebody else's knowledge; how it ended comes later, with four counts,
+as MASSSENDJOBFINISH.
+
+Sources: "Batch Sends" of the service account's pages; the platform's error list for 45028, 45065 (with the first
+msg_id), 45066 (wait a minute) and 45067. That a key is remembered for 24 hours is on the page of older days only.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from html import escape
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 
-from bot.channels import MassOutcome
+from bot.channels import MassOutcome, Outcome
 from bot.wechat.api import Api
-from bot.wechat.faults import Fault, outcome
-from bot.wechat.media import Media
+from bot.wechat.articles import Articles
+from bot.wechat.capabilities import MASS, MASS_BY_TAG, Capabilities
+from bot.wechat.faults import BAD_MEDIA, BAD_OPENID, SENT_BEFORE, Fault, outcome
 
 FEWEST, MOST = 2, 10_000
-_TITLE_MAX, _DIGEST_MAX = 32, 120  # characters, as the platform shows them
-_KEEP_SECONDS = 7 * 86_400
-_SENT_BEFORE = 45065
+KEY_BYTES = 64
+
+
+class Clocked(Protocol):
+    """The part of the service that mass sends need."""
+
+    def now(self) -> datetime: ...
 
 
 class Mass:
     """The mass sends of one account."""
 
-    def __init__(self, account: str, api: Api, media: Media, service: Any) -> None:
-        self._prefix = f"wechat:{account}:mass:"
-        self._api, self._media, self._service = api, media, service
+    def __init__(self, api: Api, articles: Articles, service: Clocked, abilities: Capabilities) -> None:
+        self._api, self._articles, self._service, self._abilities = api, articles, service, abilities
 
     async def send(self, addresses: Sequence[str], message: dict[str, Any], key: str) -> MassOutcome:
-        """Send `message` to these followers under `key`; the same key again reaches nobody twice.
+        """Send `message` to these followers under `key` (at most 64 bytes); the same key again reaches nobody twice.
 
-        A key that the platform knows counts as sent: what an earlier request with a lost answer did.
+        A key that the platform knows counts as sent. What is in doubt must not be repeated a day later.
         """
-        if len(addresses) < FEWEST:
+        openids = list(dict.fromkeys(addresses))
+        if len(openids) < FEWEST:
             return MassOutcome("refused", "too_few")
-        try:
-            body = await self._body(message)
-        except Fault as fault:
-            # Nothing was sent yet, whatever befell it.
-            ended = outcome(
-                Fault(0 if fault.code == -1 else fault.code, str(fault), reached=False), self._service.now()
-            )
-            return MassOutcome(ended.state, ended.reason, ended.wait)
-        try:
-            data = {"touser": list(addresses), **body, "send_ignore_reprint": 0, "clientmsgid": key}
-            answer = await self._api.ask("POST", "message/mass/send", data=data)
-        except Fault as fault:
-            ended = outcome(fault, self._service.now())
-            if fault.code == _SENT_BEFORE:
-                return MassOutcome("sent", ended.reason, platform=str(fault.answer.get("msg_id", "")))
-            return MassOutcome(ended.state, ended.reason, ended.wait)
-        return MassOutcome("sent", platform=str(answer.get("msg_id", "")))
+        if len(openids) > MOST or len(key.encode()) > KEY_BYTES:
+            raise ValueError(f"{len(openids)} people under a key of {len(key.encode())} bytes")
+        if not await self._abilities.has(MASS):
+            return MassOutcome("refused", "no_capability")
+        return await self._send("message/mass/send", {"touser": openids}, message, key)
 
-    async def _body(self, message: dict[str, Any]) -> dict[str, Any]:
-        picture = message.get("picture")
-        article = await self._article(message["text"], picture["name"]) if picture else ""
-        if article:
-            return {"msgtype": "mpnews", "mpnews": {"media_id": article}}
-        return {"msgtype": "text", "text": {"content": message["text"]}}
+    async def send_by_tag(self, tag: int | None, message: dict[str, Any], key: str) -> MassOutcome:
+        """The same for all followers with this tag of the platform's, or for all of them.
 
-    async def _article(self, said: str, picture: str) -> str:
-        """The id of a draft that says it under this cover, made once; nothing when the picture cannot be shown."""
-        cover = await self._media.lasting(picture)
-        if not cover:
-            return ""
-        first, _, _ = said.partition("\n")
-        article = {
-            "title": first[:_TITLE_MAX],
-            "digest": said.replace("\n", " ")[:_DIGEST_MAX],
-            "content": "".join(f"<p>{escape(line)}</p>" for line in said.splitlines() if line.strip()),
-            "thumb_media_id": cover,
-            "need_open_comment": 0,
-        }
-        kept_under = self._prefix + hashlib.sha256(f"{cover}\0{said}".encode()).hexdigest()[:32]
-        kept = await self._service.recall(kept_under)
-        if kept:
-            return str(kept["id"])
-        answer = await self._api.ask("POST", "draft/add", data={"articles": [article]})
-        await self._service.keep(kept_under, {"id": answer["media_id"]}, _KEEP_SECONDS)
-        return str(answer["media_id"])
+        Only where consent cannot differ: whoever took it back with us is still in the platform's list. A subscription
+        account may do this once a day (then `refused`, `mass_quota`).
+        """
+        if not await self._abilities.has(MASS_BY_TAG):
+            return MassOutcome("refused", "no_capability")
+        chosen = {"is_to_all": True} if tag is None else {"is_to_all": False, "tag_id": tag}
+        return await self._send("message/mass/sendall", {"filter": chosen}, message, key)
+
+    async def preview(self, address: str, message: dict[str, Any]) -> Outcome:
+        """Show one follower what a mass send would show; counts toward no month (100 a day)."""
+        if not await self._abilities.has(MASS_BY_TAG):
+            return Outcome("refused", "no_capability")
+        try:
+            await self._ask("message/mass/preview", {"touser": address}, message, "preview", {})
+        except Fault as fault:
+            return outcome(fault, self._service.now())
+        return Outcome("sent")
+
+    async def status(self, platform: str) -> str:
+        """How the send with this msg_id stands: `send_success`, `sending`, `send_fail`, `delete`. Raises Fault."""
+        answer = await self._api.ask("POST", "message/mass/get", data={"msg_id": platform})
+        return str(answer.get("msg_status", "")).lower()
+
+    async def _send(self, path: str, whom: dict[str, Any], message: dict[str, Any], key: str) -> MassOutcome:
+        more = {"send_ignore_reprint": 0, "clientmsgid": key}
+        try:
+            return MassOutcome("sent", platform=_number(await self._ask(path, whom, message, key, more)))
+        except Fault as fault:
+            return self._refused(fault)
+
+    async def _ask(
+        self, path: str, whom: dict[str, Any], message: dict[str, Any], key: str, more: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Make what it carries and ask for one send. Raises Fault, which says whether the send was reached."""
+        refused = ""
+        while True:
+            try:
+                carried = await self._articles.make(message, key, refused)
+            except Fault as fault:
+                # No send was asked for yet, so whatever befell this request, nothing was sent.
+                raise Fault(0 if fault.code == -1 else fault.code, str(fault), reached=False) from None
+            try:
+                return await self._api.ask("POST", path, data={**whom, **carried.body(), **more})
+            except Fault as fault:
+                # The draft of a send that was taken is gone as well: made anew, it meets the key or is sent at last.
+                if fault.code != BAD_MEDIA or not carried.media_id or refused:
+                    raise
+                refused = carried.media_id
+
+    def _refused(self, fault: Fault) -> MassOutcome:
+        if fault.code == BAD_OPENID:
+            return MassOutcome("failed", "bad_list")  # said of the whole list: nobody in it got anything
+        ended = outcome(fault, self._service.now())
+        platform = _number(fault.answer) if fault.code == SENT_BEFORE else ""
+        return MassOutcome(ended.state, ended.reason, ended.wait, platform)
+
+
+def _number(answer: Any) -> str:
+    # The pages say msg_id; answers with msgid were seen.
+    return str(answer.get("msg_id") or answer.get("msgid") or "")
