@@ -313,7 +313,7 @@ def test_it_goes_out_and_its_progress_and_results_are_shown(tmp_path: Path) -> N
             )
             connection.execute(
                 text(
-                    "UPDATE mass_job SET state = 'closed', total = 2, filtered = 2, sent = 1, errors = 1 WHERE run = :r"
+                    "UPDATE mass_job SET state = 'closed', reason = 'send success', total = 2, filtered = 2, sent = 1, errors = 1 WHERE run = :r"
                 ),
                 {"r": run.id},
             )
@@ -331,6 +331,7 @@ def test_it_goes_out_and_its_progress_and_results_are_shown(tmp_path: Path) -> N
         pages.until(lambda: pages.push(number).state == "done")
         page = author.get(f"/console/pushes/{number}").text
         assert re.search(r"Reached</dt><dd>3</dd>.*Expected</dt><dd>5</dd>", page, re.S)  # 2 by us, 1 by the mass send
+        assert "counted" in page and "send success" not in page
         assert "did not open the chat within seven days" in page
         assert re.search(r"wrote or tapped a button</dt><dd>1 \(33\.3 %\)", page)
         assert re.search(r"began the quiz</dt><dd>1 \(33\.3 %\)", page)

@@ -15,7 +15,7 @@ from content.library import Library
 from storage.mass_jobs import MOST as MASS_MOST
 
 CHANNELS = ("telegram", "web", "wechat")
-_TITLE_MAX = 32  # of a WeChat article, see bot/wechat/mass.py
+_TITLE_MAX = 32  # of a WeChat article, see bot/wechat/articles.py
 
 
 @dataclass(frozen=True, slots=True)
