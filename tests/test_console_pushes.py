@@ -313,7 +313,8 @@ def test_it_goes_out_and_its_progress_and_results_are_shown(tmp_path: Path) -> N
             )
             connection.execute(
                 text(
-                    "UPDATE mass_job SET state = 'closed', reason = 'send success', total = 2, filtered = 2, sent = 1, errors = 1 WHERE run = :r"
+                    "UPDATE mass_job SET state = 'closed', reason = 'send success', total = 2, filtered = 2, "
+                    "sent = 1, errors = 1 WHERE run = :r"
                 ),
                 {"r": run.id},
             )
