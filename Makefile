@@ -3,7 +3,7 @@
 #
 #   make run      install and serve / 安装并启动        make test   run all tests / 运行全部测试
 #   make install  install only / 只安装                 make lint   style and types / 风格与类型检查
-#   make bench    measurements / 性能测量               make crash  500 kill -9 runs / 500 次断电演练
+#   make bench    measurements / 性能测量               make crash  500 kill -9 runs, a push to 20,000 / 500 次断电演练，两万人推送
 #   make lock     renew requirements/ (UPGRADE=--upgrade for newer releases) / 更新依赖清单
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter; ARGS="--config my.toml" goes to the service;
@@ -39,7 +39,8 @@ bench: install
 	@exec $(VENV)/bin/python -m benchmarks $(ARGS)
 
 crash: $(VENV)/.dev
-	@exec $(VENV)/bin/python -m tests.crash --kills 500 $(ARGS)
+	@$(VENV)/bin/python -m tests.crash --kills 500 $(ARGS)
+	@exec $(VENV)/bin/python -m tests.push_crash --people 20000
 
 # The first interpreter that is new enough; a shim that only explains itself does not count.
 $(VENV)/.made:

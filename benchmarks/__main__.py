@@ -16,11 +16,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import backups, cases, machine, posters, servers, telegram
+from benchmarks import backups, cases, machine, posters, pushes, servers, telegram
 
 HOME = servers.ROOT / ".bench"
 CASES = cases.CASES | {"sending": telegram.sending, "hearing": telegram.hearing, "posters": posters.measure}
-CASES |= {"backup": backups.measure}
+CASES |= {"backup": backups.measure, "pushes": pushes.measure}
 NAMES = {
     "known": ("口口：已知用户签到，SQLite", "Koukou: known person checks in, SQLite"),
     "werobot": ("WeRoBot 1.13.1：回声，默认会话", "WeRoBot 1.13.1: echo, default session"),
@@ -42,6 +42,13 @@ NAMES = {
     "backup_sqlite": ("备份：SQLite → SQLite", "backup: SQLite to SQLite"),
     "backup_moved": ("备份：SQLite → PostgreSQL", "backup: SQLite to PostgreSQL"),
     "backup_postgres": ("备份：PostgreSQL → PostgreSQL", "backup: PostgreSQL to PostgreSQL"),
+    "push_opened": ("推送：给每个人一行，分片，服务照常", "push: a row for everybody, in slices, while serving"),
+    "bare_insert": ("同样的行：一条 INSERT…SELECT", "the same rows: one INSERT…SELECT"),
+    "inbound_idle": ("推送之前收到并回复", "heard and answered before the push"),
+    "push_settled": ("推送：领取并了结，渠道立即应答", "push: claimed and settled, the channel answers at once"),
+    "procrastinate": ("Procrastinate 3.10：空任务", "Procrastinate 3.10: jobs that do nothing"),
+    "held_1": ("每秒 30 条的平台，群发加回复，一个节点", "30 in any second, broadcast and replies, one node"),
+    "held_3": ("每秒 30 条的平台，群发加回复，三个节点", "30 in any second, broadcast and replies, three nodes"),
     "aiogram": ("aiogram 3.31：收到并回复，不存储", "aiogram 3.31: heard and answered, no storage"),
 }
 COLUMNS = {
@@ -55,6 +62,10 @@ COLUMNS = {
     "create": ("备份 秒", "create s"),
     "verify": ("核对 秒", "verify s"),
     "restore": ("恢复 秒", "restore s"),
+    "first": ("首行 秒", "first row s"),
+    "whole": ("全部 秒", "whole s"),
+    "share": ("占限额 %", "share of limit %"),
+    "refused": ("429 次数", "429s"),
     "memory": ("内存 MB", "memory MB"),
 }
 

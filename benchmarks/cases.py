@@ -221,6 +221,13 @@ GOALS = (
     Goal("cpu", "many", "few", 1.3, False),
     Goal("cpu", "telegram_sent", "ptb_sent", 1 / 3, False),
     Goal("p50", "poster", "poster_plain", 1 / 3, False),
+    Goal("first", "push_opened", "", 1.0, False),
+    Goal("whole", "push_opened", "bare_insert", 2.0, False),
+    Goal("p99", "push_opened", "inbound_idle", 3.0, False),
+    Goal("rate", "push_settled", "procrastinate", 50.0, True),
+    *(Goal("share", held, "", 93.0, True) for held in ("held_1", "held_3")),
+    *(Goal("refused", held, "", 0.0, False) for held in ("held_1", "held_3")),
+    *(Goal("p99", held, "", 1_000.0, False) for held in ("held_1", "held_3")),
 )
 
 

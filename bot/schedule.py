@@ -39,8 +39,10 @@ class Schedule:
         holder: str,
         now: Callable[[], datetime],
         daily: Sequence[Callable[[], Awaitable[None]]] = (),
+        pushes: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`daily` are asked every ten minutes whether their work of the day is still to be done."""
+        """`daily` are asked every ten minutes whether their work of the day is to be done, `pushes` twice a second."""
+        self._pushes = pushes
         self._writer, self._sealer, self._holder, self._now = writer, sealer, holder, now
         self._daily = daily
         self._ticker = AsyncIOScheduler(timezone="UTC")
@@ -108,6 +110,7 @@ class Schedule:
         """Begin ticking."""
         every: list[tuple[Callable[[], Awaitable[Any]], float]] = [
             (self.timers, 1),
+            *([(self._unless_held(self._pushes), 0.5)] if self._pushes else []),
             (self.seal, 0.5),
             (self.reap, 2),
             (self.beat, 5),

@@ -57,8 +57,13 @@ class Sender:
         channels: Iterable[Channel],
         now: Callable[[], datetime],
         holder: str,
+        runs: Callable[[Any, datetime], Sequence[int]] = lambda connection, now: (),
     ) -> None:
-        """`holder` must be unique to this process. Channels whose people fetch are left alone."""
+        """`holder` must be unique to this process. Channels whose people fetch are left alone.
+
+        `runs` says which runs of pushes may be sent at a moment of campaign time, in order.
+        """
+        self._runs = runs
         self._run, self._now, self._holder = run, now, holder
         self._channels = {f"{channel.name}:{channel.account}": channel for channel in channels if not channel.pulls()}
         self._flying: dict[asyncio.Task[Outcome], Claimed] = {}
@@ -130,7 +135,7 @@ class Sender:
         free = {account: _IN_FLIGHT - flying[account] for account in self._channels}
         self._claims += 1
         lease = f"{self._holder}/{self._claims}"  # one of its own: an earlier claim's late result must not end this one
-        claimed = await self._run(lambda connection: self._claim(connection, free, micros(now), lease))
+        claimed = await self._run(lambda connection: self._claim(connection, free, now, lease))
         if not claimed:
             return 0
         if self._closing:
@@ -148,12 +153,13 @@ class Sender:
                 self._flying[asyncio.create_task(self._send(row, looked[-1] + _BEGIN_SECONDS))] = row
         return len(claimed)
 
-    def _claim(self, connection: Any, free: Mapping[str, int], now: int, lease: str) -> list[Claimed]:
+    def _claim(self, connection: Any, free: Mapping[str, int], now: datetime, lease: str) -> list[Claimed]:
         machine, claimed = machine_now(connection), []
+        runs, at = self._runs(connection, now), micros(now)
         for account, places in free.items():
             room = min(places, rates.room(connection, account, self._channels[account].per_second, machine))
             if room > 0:
-                claimed += deliveries.claim(connection, account, now, machine, lease, room, _CLAIM_SECONDS)
+                claimed += deliveries.claim(connection, account, at, machine, lease, room, _CLAIM_SECONDS, runs)
         return claimed
 
     def _begin(self, connection: Any, claimed: Sequence[Claimed], at: int, lease: str) -> set[int]:
@@ -161,6 +167,9 @@ class Sender:
         for row in claimed:
             by_account.setdefault(row.account, []).append(row.id)
         begun: set[int] = set()
+        if any(row.needs_consent for row in claimed) and not self._runs(connection, self._now()):
+            # Quiet hours began, or all pushes were paused, since these were claimed.
+            deliveries.unclaim(connection, [row.id for row in claimed if row.needs_consent], lease)
         for account, ids in sorted(by_account.items()):
             machine = machine_now(connection)
             granted = rates.take(connection, account, self._channels[account].per_second, len(ids), machine)

@@ -127,16 +127,19 @@ class House:
 
     async def _queued(self, identity: int) -> list[tuple[int, dict[str, Any]]]:
         """Handing out writes, so ask by a read first whether there is anything."""
-        if not await self._read(deliveries.identities_waiting, [identity]):
+        if not await self._read(deliveries.identities_waiting, [identity], micros(self.now())):
             return []
-        return await self._writer.run(lambda connection: deliveries.waiting(connection, identity, 50))
+        now = micros(self.now())
+        return await self._writer.run(lambda connection: deliveries.waiting(connection, identity, now, 50))
 
     async def watch(self) -> None:
         """Wake pages whose deliveries arrived: one query a second for all open pages together."""
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             if self._waiters:
-                for identity in await self._read(deliveries.identities_waiting, list(self._waiters)):
+                for identity in await self._read(
+                    deliveries.identities_waiting, list(self._waiters), micros(self.now())
+                ):
                     for event in self._waiters.get(identity, ()):
                         event.set()
 

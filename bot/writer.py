@@ -126,6 +126,15 @@ class Writer:
         result: T = await job.future
         return result
 
+    async def apart(self, work: Callable[[Any], T]) -> T:
+        """Run `work(connection)` in a transaction beside the groups where the database can, so that what takes long
+        holds up nobody's answer; on SQLite between them. Is not tried again. Raises what it raises."""
+        if self._store.is_sqlite:
+            return await self.run(work)
+        if self._closing:
+            raise Busy("closing")
+        return await asyncio.to_thread(self._transact, work)
+
     def settled(self, ids: Sequence[int]) -> None:
         """Passive deliveries that were written to the socket: marked with the next group, or soon."""
         self._settled.extend(ids)

@@ -26,7 +26,10 @@ def mechanics() -> dict[str, ModuleType]:
 @cache
 def running() -> frozenset[str]:
     """The clauses of a plan that this version runs."""
-    return frozenset(clause for module in mechanics().values() for clause in module.CLAUSES) | {"keywords"}
+    return frozenset(clause for module in mechanics().values() for clause in module.CLAUSES) | {
+        "keywords",
+        "social.pushes",
+    }
 
 
 @cache

@@ -19,6 +19,9 @@ RIGHTS: dict[str, tuple[str, str]] = {
     "referrals.reject": ("否决推荐", "reject a referral"),
     "plan.read": ("查看方案、版本和预算", "see the plan, its revisions and its budget"),
     "plan.apply": ("应用新的方案版本", "apply a new revision of the plan"),
+    "pushes.read": ("查看推送和结果", "see pushes and their results"),
+    "pushes.write": ("写推送、提交、暂停和取消", "write, submit, pause and cancel pushes"),
+    "pushes.approve": ("复核别人写的推送", "approve pushes that somebody else wrote"),
     "system.read": ("查看系统状态", "see the system's state"),
     "audit.read": ("查看操作记录", "see the audit log"),
     "service.stop": ("紧急停止和恢复发送", "stop and resume all sending"),
@@ -29,9 +32,12 @@ RIGHTS: dict[str, tuple[str, str]] = {
 ROLES: dict[str, frozenset[str]] = {
     "planning": frozenset(
         {"people.read", "plan.read", "plan.apply", "acts.read", "acts.approve", "people.test", "system.read"}
-        | {"audit.read", "service.stop"}
+        | {"audit.read", "service.stop", "pushes.read", "pushes.approve"}
     ),
-    "publicity": frozenset({"people.read", "plan.read", "system.read", "people.test", "service.stop"}),
+    "publicity": frozenset(
+        {"people.read", "plan.read", "system.read", "people.test", "service.stop"}
+        | {"pushes.read", "pushes.write", "pushes.approve"}
+    ),
     "handling": frozenset(
         {"people.read", "people.reveal", "plan.read", "acts.read", "acts.propose", "referrals.reject"}
     ),
@@ -53,6 +59,16 @@ ACTS: dict[str, str] = {
     "proposals:listed": "acts.read",
     "proposals:propose": "acts.propose",
     "proposals:withdraw": "acts.propose",
+    "pushing:approve": "pushes.approve",
+    "pushing:cancel": "pushes.write",
+    "pushing:change": "pushes.write",
+    "pushing:create": "pushes.write",
+    "pushing:pause": "pushes.write",
+    "pushing:resume": "pushes.write",
+    "pushing:send_back": "pushes.approve",
+    "pushing:send_test": "pushes.write",
+    "pushing:submit": "pushes.write",
+    "pushing:sync": "plan.apply",
     "revealing:reveal": "people.reveal",
     "staff:activate": "staff.manage",
     "staff:add": "staff.manage",

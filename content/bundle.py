@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from content import faq, phrases, quizzes, toml
 from content.faults import Fault, PlanFaults, Said, Severity
-from content.plan import lawful, reading, rules
+from content.plan import audience, lawful, reading, rules
 from content.plan.model import Plan
 from content.posters import checking
 from content.toml import Document, TomlFault
@@ -159,6 +159,7 @@ class Bundle:
         yield from rules.named_files(parts, self.files.keys())
         yield from rules.own_poster(parts, self.files.keys())
         yield from rules.repeated_ids(parts)
+        yield from audience.audiences(parts, document.data, runs)
         yield from rules.dates(parts)
         yield from rules.left_out(parts, document.data)
         yield from rules.sums(parts)

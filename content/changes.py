@@ -160,7 +160,7 @@ def show(plan: Plan, language: str) -> list[Row]:
             continue
         if value is None:
             rows.append(Row(clause, "", _say("未写", "not there", language)))
-        elif isinstance(value, Table) or key == "keywords":
+        elif isinstance(value, Table) or key in ("keywords", "segments"):
             rows += [Row(clause, label, said) for label, said in _terms(value, plan, language, ())]
         else:
             rows.append(Row(clause, "", _shown(value, field, plan, language)))

@@ -30,6 +30,7 @@ class Library:
         self._address = address
         self.revision = revision
         self.files = bundle.files
+        self._words = words
         self._choices: dict[tuple[str, str], Choice] = {}  # made at first use: every answer shows some
         self._posters: dict[str, Poster] = {}
         self._fields = {language: self._fields_of(language) for language in phrases.LANGUAGES}
@@ -52,6 +53,11 @@ class Library:
             made = Choice(say(language, f"choice.{command}"), say(language, f"word.{command}"))
             self._choices[language, command] = made
         return made
+
+    def understands(self, words: str) -> bool:
+        """Whether somebody who typed this would be understood: a command's words, or an extra word of the plan."""
+        said = words.strip().casefold()
+        return said in self.keywords or said in self._words or said.removeprefix("/") in self._words
 
     def fill(self, text: str, language: str) -> str:
         """A text of the plan with the fields every sentence may use."""

@@ -25,6 +25,11 @@ _LONGEST_BACKOFF = 300
 # Said so that no database takes the index of open rows to look up one person, whatever its statistics are.
 _NOT_ENDED = "state NOT IN ('sent', 'handed_over', 'refused', 'failed', 'doubtful')"
 _LEASED = "state IN ('passive', 'claimed', 'sending')"
+# What a page may fetch of pushes: what is due of a run that goes, by who still agrees, and nothing during a stop.
+_FETCHABLE = (
+    "(d.run IS NULL OR (d.due_at <= :now AND EXISTS (SELECT 1 FROM push_run r JOIN subscriber s ON s.id = d.subscriber "
+    f"WHERE r.id = d.run AND r.state IN ('opening', 'running') AND s.consent AND {GOING})))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,36 +89,56 @@ def release(connection: Connection, ids: Iterable[int]) -> None:
 
 
 def claim(
-    connection: Connection, account: str, now: int, machine_now: int, lease: str, limit: int, lease_seconds: float
+    connection: Connection,
+    account: str,
+    now: int,
+    machine_now: int,
+    lease: str,
+    limit: int,
+    lease_seconds: float,
+    runs: Sequence[int] = (),
 ) -> list[Claimed]:
-    """Take up to `limit` due rows of a channel account, replies before pushes, oldest first.
+    """Take up to `limit` due rows of a channel account: replies oldest first, then those of pushes' `runs`, in order.
 
     Nothing while an emergency stop stands. Of each person only the oldest open row of the lane is taken, so the next
     waits until it ended; a push also waits for that person's replies. `lease` names this claim and no other, for it is
     what later steps are conditional on.
     """
+    values = {"account": account, "now": now, "machine_now": machine_now}
+    rows = _pick(connection, "d.lane = 0", {**values, "limit": limit})
+    for run in runs:
+        if len(rows) >= limit:
+            break
+        rows += _pick(connection, "d.run = :run", {**values, "run": run, "limit": limit - len(rows)})
+    until = machine_now + int(lease_seconds * _SECOND)
+    taken = [("claimed", lease, until, row.id) for row in rows]
+    bulk.update(connection, _TABLE, "id", ("state", "lease", "lease_until"), taken)
+    return [_claimed(row, lease) for row in rows]
+
+
+def _pick(connection: Connection, which: str, values: dict[str, Any]) -> list[Any]:
     locking = "" if connection.dialect.name == "sqlite" else " FOR UPDATE SKIP LOCKED"
     # Picked in the order of the index of open rows and joined afterwards, or a push to many would be sorted each time;
     # OFFSET 0 keeps PostgreSQL from joining all open rows at once: the few oldest are asked one by one.
     rows = connection.execute(
         text(
             "WITH picked AS MATERIALIZED (SELECT d.* FROM delivery d "
-            f"WHERE {GOING} AND d.account = :account AND d.state = 'queued' AND d.due_at <= :now "
+            f"WHERE {GOING} AND {which} AND d.account = :account AND d.state = 'queued' AND d.due_at <= :now "
             "AND (d.lease_until IS NULL OR d.lease_until <= :machine_now) "
             "AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.subscriber = d.subscriber AND e.identity = d.identity "
-            f"AND e.{_NOT_ENDED} AND e.id <> d.id AND (e.state IN ('claimed', 'sending') OR e.lane < d.lane "
-            "OR (e.lane = d.lane AND (e.due_at, e.id) < (d.due_at, d.id))) LIMIT 1 OFFSET 0) "
+            f"AND e.{_NOT_ENDED} AND e.id <> d.id AND COALESCE(e.way, '') <> 'mass' "
+            "AND (e.state IN ('claimed', 'sending') OR e.lane < d.lane "
+            "OR (e.lane = d.lane AND (e.due_at, e.id) < (d.due_at, d.id) "
+            "AND (e.run IS NULL OR EXISTS (SELECT 1 FROM push_run r WHERE r.id = e.run "
+            "AND r.state IN ('opening', 'running'))))) LIMIT 1 OFFSET 0) "
             f"ORDER BY d.lane, d.due_at LIMIT :limit{locking}) "
             "SELECT p.id, p.account, p.subscriber, p.identity, i.address, t.said, p.part, p.kind, p.lane, i.heard_at, "
             "i.heard_kind, i.sent_since FROM picked p JOIN identity i ON i.id = p.identity "
             "JOIN text t ON t.id = p.text ORDER BY p.lane, p.due_at, p.id"
         ),
-        {"account": account, "now": now, "machine_now": machine_now, "limit": limit},
-    ).all()
-    until = machine_now + int(lease_seconds * _SECOND)
-    taken = [("claimed", lease, until, row.id) for row in rows]
-    bulk.update(connection, _TABLE, "id", ("state", "lease", "lease_until"), taken)
-    return [_claimed(row, lease) for row in rows]
+        values,
+    )
+    return list(rows)
 
 
 def unclaim(connection: Connection, ids: Iterable[int], lease: str) -> None:
@@ -140,7 +165,8 @@ def begin_sending(
         connection,
         "WITH chosen(id) AS {set} UPDATE delivery SET state = 'sending', lease_until = ? "
         "WHERE id IN (SELECT id FROM chosen) AND lease = ? AND state = 'claimed' AND lease_until > ? "
-        f"AND {GOING} RETURNING id",
+        "AND (run IS NULL OR EXISTS (SELECT 1 FROM push_run r WHERE r.id = delivery.run "
+        f"AND r.state IN ('opening', 'running'))) AND {GOING} RETURNING id",
         ids,
         machine_now + int(lease_seconds * _SECOND),
         lease,
@@ -210,8 +236,8 @@ def reap(connection: Connection, machine_now: int) -> dict[str, int]:
 # ---- channels whose people fetch
 
 
-def waiting(connection: Connection, identity: int, limit: int) -> list[tuple[int, dict[str, Any]]]:
-    """Hand out what is queued for a person who fetches: delivery id and message tree, oldest first.
+def waiting(connection: Connection, identity: int, now: int, limit: int) -> list[tuple[int, dict[str, Any]]]:
+    """Hand out what is due for a person who fetches: delivery id and message tree, oldest first.
 
     Writes: the rows remember the last id of what was handed out together, which `fetched` names. Without that,
     a row that came in between with a smaller id would count as fetched and be lost.
@@ -220,9 +246,9 @@ def waiting(connection: Connection, identity: int, limit: int) -> list[tuple[int
         text(
             "SELECT d.id, t.said, d.part FROM identity i JOIN delivery d ON d.subscriber = i.subscriber "
             "AND d.identity = i.id JOIN text t ON t.id = d.text "
-            "WHERE i.id = :identity AND d.state = 'queued' ORDER BY d.due_at, d.id LIMIT :limit"
+            f"WHERE i.id = :identity AND d.state = 'queued' AND {_FETCHABLE} ORDER BY d.due_at, d.id LIMIT :limit"
         ),
-        {"identity": identity, "limit": limit},
+        {"identity": identity, "now": now, "limit": limit},
     ).all()
     if rows:
         mark = _mark(rows[-1].id)
@@ -243,13 +269,14 @@ def fetched(connection: Connection, identity: int, last: int, at: int) -> int:
     return ended.rowcount
 
 
-def identities_waiting(connection: Connection, identities: Iterable[int]) -> list[int]:
-    """Those of the identities for whom something is queued."""
+def identities_waiting(connection: Connection, identities: Iterable[int], now: int) -> list[int]:
+    """Those of the identities for whom something is due."""
     rows = bulk.select(
         connection,
         "SELECT DISTINCT d.identity FROM identity i JOIN delivery d ON d.subscriber = i.subscriber "
-        "AND d.identity = i.id WHERE i.id IN {set} AND d.state = 'queued'",
+        f"AND d.identity = i.id WHERE i.id IN {{set}} AND d.state = 'queued' AND {_FETCHABLE.replace(':now', '?')}",
         identities,
+        now,
     )
     return [row.identity for row in rows]
 
@@ -276,7 +303,8 @@ def _refuse_unlawful(connection: Connection, ids: Sequence[int], lease: str, at:
     locking = "" if connection.dialect.name == "sqlite" else " ORDER BY s.id FOR SHARE OF s"
     rows = bulk.select(
         connection,
-        "SELECT d.id, d.lane, s.consent, i.address, i.following, t.said IS NULL AS erased FROM delivery d "
+        "SELECT d.id, d.lane, d.run, d.reason, s.consent, s.alias_of, i.address, i.following, t.said IS NULL AS erased "
+        "FROM delivery d "
         "JOIN subscriber s ON s.id = d.subscriber JOIN identity i ON i.id = d.identity JOIN text t ON t.id = d.text "
         f"WHERE d.id IN {{set}} AND d.lease = ? AND d.state = 'claimed'{locking}",
         ids,
@@ -284,13 +312,21 @@ def _refuse_unlawful(connection: Connection, ids: Sequence[int], lease: str, at:
     )
     refused = []
     for row in rows:
-        if row.erased or not row.address:
-            refused.append(("refused", "erased", "", None, at, row.id))
-        elif not row.following:
-            refused.append(("refused", "not_following", "", None, at, row.id))
-        elif row.lane and not row.consent:
-            refused.append(("refused", "no_consent", "", None, at, row.id))
+        why = _unlawful(row)
+        if why:
+            state = "doubtful" if row.run and row.reason == RESENT else "refused"
+            refused.append((state, why, "", None, at, row.id))
     bulk.update(connection, _TABLE, "id", ("state", "reason", "lease", "lease_until", "ended_at"), refused)
+
+
+def _unlawful(row: Any) -> str:
+    if row.erased or not row.address:
+        return "erased"
+    if not row.following:
+        return "not_following"
+    if row.run and row.alias_of is not None:
+        return "joined"
+    return "no_consent" if row.lane and not row.consent else ""
 
 
 def _ended(row: Any, result: Ended, machine_now: int, at: int) -> tuple[Any, ...]:

@@ -15,7 +15,20 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from storage import bulk, ids, joining, loading, people, quizzes, referrals, revisions, stops, tables, uniting
+from storage import (
+    bulk,
+    ids,
+    joining,
+    loading,
+    mass_jobs,
+    people,
+    quizzes,
+    referrals,
+    revisions,
+    stops,
+    tables,
+    uniting,
+)
 from storage.draft import INNER, Draft, Speaker, dumps
 from storage.incoming import Answer, Incoming
 from storage.ledger import Balance, Book, Posting, owner
@@ -80,6 +93,8 @@ class Group:
             if self.meeting and self.meeting.other:
                 self._speakers["", "", ""] = self.meeting.other
         open_ = [incoming for incoming in incomings if incoming.key not in settled]
+        for incoming in open_:
+            mass_jobs.heard(self._connection, incoming)  # which the platform's own helper says, and no follower
         strangers = self._load_speakers(open_)
         settled.update((incoming.key, Answer(0)) for incoming in strangers)
         self._load_state()

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from storage import bulk, loading, people, stops, tables
+from storage import bulk, loading, people, push_runs, stops, tables
 from storage.draft import Draft, Speaker
 from storage.incoming import Incoming
 from storage.tables import micros
@@ -135,6 +135,9 @@ def marked(connection: Connection, table: str, keys: Sequence[str]) -> bool:
 
 # ---- written with the group
 
+# A row of a push of which the other person has one as well.
+_TWIN = "EXISTS (SELECT 1 FROM delivery t WHERE t.subscriber = {other} AND t.run = delivery.run)"
+
 
 def write(connection: Connection, vault: Vault, drafts: Sequence[Draft]) -> None:
     """Keep the codes given out, and unite the pairs of a group, after its own rows are written."""
@@ -168,10 +171,11 @@ def sweep(connection: Connection, now: datetime, batch: int) -> int:
 def _unite(connection: Connection, vault: Vault, pair: Pair) -> None:
     who = {"o": pair.older.id, "y": pair.younger.id}
     _drop_twin_timers(connection, pair)
+    _drop_twin_rows(connection, pair)
     for change in (
         "UPDATE text SET subscriber = :o WHERE identity IN (SELECT id FROM identity WHERE subscriber = :y)",
         "UPDATE identity SET subscriber = :o WHERE subscriber = :y",
-        "UPDATE delivery SET subscriber = :o WHERE subscriber = :y",
+        f"UPDATE delivery SET subscriber = :o WHERE subscriber = :y AND NOT {_TWIN.format(other=':o')}",
         "UPDATE timer SET subscriber = :o WHERE subscriber = :y",
         "UPDATE handover SET subscriber = :o WHERE subscriber = :y",
         "UPDATE consent SET subscriber = :o WHERE subscriber = :y",
@@ -192,6 +196,32 @@ def _unite(connection: Connection, vault: Vault, pair: Pair) -> None:
     bulk.update(connection, hold, "id", ("state", "ended_at"), ended)
     _unite_profiles(connection, vault, pair)
     _unite_referrals(connection, pair)
+
+
+def _drop_twin_rows(connection: Connection, pair: Pair) -> None:
+    """Of a push that both were to get one goes on: what has begun, else the older's. The other stays with the younger
+    number, so that a person has one row of a run."""
+    push_runs.hold_opening(connection)
+    for own, other in ((pair.younger.id, pair.older.id), (pair.older.id, pair.younger.id)):
+        connection.execute(
+            text(
+                "UPDATE delivery SET state = CASE reason WHEN 'resent' THEN 'doubtful' ELSE 'refused' END, "
+                "reason = 'joined', lease = '', lease_until = NULL, ended_at = :at "
+                f"WHERE subscriber = :own AND state IN ('queued', 'claimed') AND {_TWIN.format(other=':other')} "
+                "AND EXISTS (SELECT 1 FROM delivery e WHERE e.subscriber = :other AND e.run = delivery.run "
+                "AND e.state NOT IN ('refused', 'failed'))"
+            ),
+            {"own": own, "other": other, "at": pair.at},
+        )
+    connection.execute(
+        text(
+            "UPDATE delivery SET subscriber = CASE subscriber WHEN :o THEN :y ELSE :o END "
+            "WHERE subscriber IN (:o, :y) AND run IN (SELECT y.run FROM delivery y JOIN delivery o ON o.run = y.run "
+            "AND o.subscriber = :o WHERE y.subscriber = :y AND y.state IN ('queued', 'claimed', 'sending') "
+            "AND o.state IN ('refused', 'failed'))"
+        ),
+        {"o": pair.older.id, "y": pair.younger.id},
+    )
 
 
 def _drop_twin_timers(connection: Connection, pair: Pair) -> None:

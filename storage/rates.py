@@ -1,26 +1,29 @@
 """One rate row per channel account, obeyed by all nodes: so many requests in any second, and a common pause.
 
-Requests are spaced; what was not used is gone, so that a stall is never caught up. Instants are microseconds of machine
-time. Knows no channel and sends nothing.
+Requests are spaced; a stall is caught up for a fifth of a second and no further, and never beyond the limit. Instants
+are microseconds of machine time. Knows no channel and sends nothing.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Connection, text
 
 _SECOND = 1_000_000
-# What leaves within 1.05 s of grants stays within the limit: a request may start a commit's length after its grant.
-_WINDOW = 1_050_000
+_SLOT = 10_000
+# What leaves within 1.04 s of grants stays within the limit: a request may start a commit's length after its grant.
+_WINDOW = 104  # slots
 
 
 def room(connection: Connection, account: str, per_second: float, machine_now: int) -> int:
     """How many requests could begin now; a look without a promise."""
     row = connection.execute(
-        text("SELECT second, used, pause_until FROM rate WHERE account = :account"), {"account": account}
+        text("SELECT second, used, pause_until, recent FROM rate WHERE account = :account"), {"account": account}
     ).first()
     if row is None:
         return _shape(per_second)[0]
-    return _room(_spent_until(row.second, row.used), row.pause_until, per_second, machine_now)
+    return _room(row, _slots(row.recent, machine_now), per_second, machine_now)
 
 
 def take(connection: Connection, account: str, per_second: float, wanted: int, machine_now: int) -> int:
@@ -31,15 +34,22 @@ def take(connection: Connection, account: str, per_second: float, wanted: int, m
     _ensure(connection, account)
     locking = "" if connection.dialect.name == "sqlite" else " FOR UPDATE"
     row = connection.execute(
-        text(f"SELECT second, used, pause_until FROM rate WHERE account = :account{locking}"), {"account": account}
+        text(f"SELECT second, used, pause_until, recent FROM rate WHERE account = :account{locking}"),
+        {"account": account},
     ).one()
-    spent = _spent_until(row.second, row.used)
-    granted = min(wanted, _room(spent, row.pause_until, per_second, machine_now))
+    recent = _slots(row.recent, machine_now)
+    granted = min(wanted, _room(row, recent, per_second, machine_now))
     if granted > 0:
-        spent = max(spent, machine_now) + granted * _shape(per_second)[1]
+        spent = max(_spent_until(row.second, row.used), machine_now)
+        spent += granted * _shape(per_second)[1]
+        slot = machine_now // _SLOT
+        recent[slot] = recent.get(slot, 0) + granted
         connection.execute(
-            text("UPDATE rate SET second = :second, used = :used WHERE account = :account"),
-            {"second": spent // _SECOND, "used": spent % _SECOND, "account": account},
+            text("UPDATE rate SET second = :second, used = :used, recent = :recent WHERE account = :account"),
+            {
+                **{"second": spent // _SECOND, "used": spent % _SECOND, "account": account},
+                "recent": " ".join(f"{slot}:{count}" for slot, count in recent.items()),
+            },
         )
     return max(granted, 0)
 
@@ -73,16 +83,24 @@ def _ensure(connection: Connection, account: str) -> None:
 
 def _shape(per_second: float) -> tuple[int, int]:
     """How many may begin at once, and the distance of the others in microseconds, so that a second holds the limit."""
-    burst = max(1, int(per_second) // 10)
-    return burst, int(_WINDOW / (per_second - burst + 1) if per_second >= 1 else _WINDOW / per_second) + 1
+    burst = max(1, int(per_second) // 5)
+    return burst, int((_WINDOW + 1) * _SLOT / per_second) + 1
 
 
 def _spent_until(second: int, used: int) -> int:
     return second * _SECOND + used
 
 
-def _room(spent: int, pause_until: int, per_second: float, machine_now: int) -> int:
-    if machine_now < pause_until:
+def _slots(recent: str | None, machine_now: int) -> dict[int, int]:
+    """Slot → grants, of those that still count."""
+    oldest = machine_now // _SLOT - _WINDOW
+    found = (entry.split(":") for entry in (recent or "").split())
+    return {int(slot): int(count) for slot, count in found if int(slot) >= oldest}
+
+
+def _room(row: Any, recent: dict[int, int], per_second: float, machine_now: int) -> int:
+    if machine_now < row.pause_until:
         return 0
     burst, distance = _shape(per_second)
-    return (machine_now + burst * distance - max(spent, machine_now)) // distance
+    spent = max(_spent_until(row.second, row.used), machine_now)
+    return min((machine_now + burst * distance - spent) // distance, max(1, int(per_second)) - sum(recent.values()))

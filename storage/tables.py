@@ -58,8 +58,12 @@ _UNEMPTIED = text("heard IS NOT NULL OR said IS NOT NULL")
 _PARKED = text("parked_until IS NOT NULL")
 _JOINED = text("alias_of IS NOT NULL")
 _OPEN = text("state = 'open'")
+_PUSHED = text("run IS NOT NULL")
+_TO_SEND = text("run IS NOT NULL AND state = 'queued'")
+_IN_JOB = text("job IS NOT NULL")
 ACTED = "actor NOT IN ('subscriber', 'system')"
 _ACTED = text(ACTED)
+_TAKING_PART = text("kind IN ('touched', 'poster', 'quiz_started')")
 
 
 def _id(**more: Any) -> Any:
@@ -135,6 +139,9 @@ class Rate(SQLModel, table=True):
     second: int = _big(default=0)  # machine time, whole seconds
     used: int = Field(default=0)  # and microseconds within that second
     pause_until: datetime = _at()
+    recent: str | None = _text(
+        default=None
+    )  # what was granted in the last second: `slot:count` of ten milliseconds each
 
 
 class Subscriber(SQLModel, table=True):
@@ -263,6 +270,11 @@ class Delivery(SQLModel, table=True):
         ),
         Index("ix_delivery_text", "text"),
         Index("ix_delivery_subscriber", "subscriber"),
+        # Rows of pushes alone, so that an answer pays for none of these.
+        Index("ix_delivery_run", "run", "account", "due_at", sqlite_where=_TO_SEND, postgresql_where=_TO_SEND),
+        Index("ix_delivery_counts", "run", "state", "reason", sqlite_where=_PUSHED, postgresql_where=_PUSHED),
+        Index("ix_delivery_pushed", "subscriber", "due_at", sqlite_where=_PUSHED, postgresql_where=_PUSHED),
+        Index("ix_delivery_job", "job", sqlite_where=_IN_JOB, postgresql_where=_IN_JOB),
         CheckConstraint(
             "state IN ('passive','queued','claimed','sending','sent','handed_over','refused','failed','doubtful')",
             name="delivery_state",
@@ -283,6 +295,9 @@ class Delivery(SQLModel, table=True):
     tries: int = Field(default=0)
     reason: str = _text(default="")
     ended_at: datetime | None = _at(default=None)
+    run: int | None = _big(default=None)  # of a push: each person has one row per run
+    way: str | None = _text(default=None)  # how it goes: bot | service | mass | page
+    job: int | None = _big(default=None)  # the mass send that carries it
 
 
 class Balance(SQLModel, table=True):
@@ -359,6 +374,8 @@ class Event(SQLModel, table=True):
         Index("ix_event_subscriber", "subscriber", "id"),
         # What staff did, for the audit log: few among what subscribers cause.
         Index("ix_event_acted", "at", "id", sqlite_where=_ACTED, postgresql_where=_ACTED),
+        # What segments ask for: few among check-ins, and whoever else writes an event pays nothing for it.
+        Index("ix_event_part", "subscriber", sqlite_where=_TAKING_PART, postgresql_where=_TAKING_PART),
     )
     id: int = _id()
     tx: int = _big()
@@ -480,4 +497,11 @@ class RevisionFile(SQLModel, table=True):
 metadata = SQLModel.metadata
 
 # The rest of the tables, made from the pieces above.
-from storage import tables_proposals, tables_quiz, tables_staff, tables_standing, tables_stops  # noqa: E402, F401
+from storage import (  # noqa: E402, F401
+    tables_proposals,
+    tables_push,
+    tables_quiz,
+    tables_staff,
+    tables_standing,
+    tables_stops,
+)

@@ -1,4 +1,4 @@
-"""The plain trees that storage keeps: what a message must look like, and which words can be stored at all.
+"""The plain trees that storage takes: what a message and a segment look like, and which words can be stored at all.
 
 Knows shapes and limits only; what a message means is the business of the rooms above.
 """
@@ -6,6 +6,8 @@ Knows shapes and limits only; what a message means is the business of the rooms 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from datetime import date
 from typing import Any, Final
 
 TEXT_MAX: Final = 4096  # characters, of a text heard and of a text said: the longest that any channel carries
@@ -13,6 +15,11 @@ CHOICES_MAX: Final = 100
 _LABEL_MAX: Final = 256
 _URL_MAX: Final = 2048
 _NAME_MAX: Final = 256
+SEGMENT_MAX: Final = 500  # branches
+_DEPTH_MAX: Final = 200
+COMPARISONS: Final = frozenset({"=", "!=", "<", "<=", ">", ">="})
+_LARGEST: Final = 2**62
+_DAYS_MAX: Final = 36_500
 # NUL cannot be stored by PostgreSQL, a lone surrogate by neither database.
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
@@ -99,3 +106,78 @@ def _text(value: object, path: str, most: int) -> str:
     if _UNSTORABLE.search(value):
         raise ValueError(f"{path}: holds a character that cannot be stored")
     return value
+
+
+def check_segment(tree: object) -> None:
+    """Check the shape of a tree. Raises ValueError that names the branch and the fault.
+
+    `["and"|"or", two or more branches]`, `["not", branch]`, or a fact: `["everyone"]`, `["guest"]`, `["referred"]`,
+    `["applied"]`, `["channel", "=", "wechat" or "wechat/account"]`, `["language"|"placement"|"branch", "=", name]`,
+    `["points"|"friends"|"qualified", comparison, whole number]`, `["joined", comparison, "2026-11-01"]`,
+    `["joined", "within", days]`, `["inactive", days]`, `["took", what]`, `["took", what, id]`.
+    """
+    waiting: list[tuple[object, str, int]] = [(tree, "segment", 1)]
+    count = 0
+    while waiting:
+        branch, path, depth = waiting.pop()
+        count += 1
+        if count > SEGMENT_MAX or depth > _DEPTH_MAX:
+            raise ValueError(f"{path}: more than {SEGMENT_MAX} branches or {_DEPTH_MAX} levels")
+        if type(branch) is not list or not branch or type(branch[0]) is not str:
+            raise ValueError(f"{path}: not a list that begins with a name")
+        name, *rest = branch
+        if name in ("and", "or", "not"):
+            if (len(rest) != 1) if name == "not" else (len(rest) < 2):
+                raise ValueError(f"{path}: {name} of {len(rest)} branches")
+            waiting += [(one, f"{path}[{place}]", depth + 1) for place, one in enumerate(rest, 1)]
+        elif not _SHAPES.get(name, lambda _: False)(rest):
+            raise ValueError(f"{path}: no such fact: {str(branch)[:80]}")
+
+
+def _plain(rest: list[Any]) -> bool:
+    return not rest
+
+
+def _named(rest: list[Any]) -> bool:
+    return len(rest) == 2 and rest[0] == "=" and _is_name(rest[1])
+
+
+def _is_name(value: object) -> bool:
+    return type(value) is str and 0 < len(value) <= _NAME_MAX and value.isprintable()
+
+
+def _is_number(value: object, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most
+
+
+def _counted(rest: list[Any]) -> bool:
+    return len(rest) == 2 and rest[0] in COMPARISONS and _is_number(rest[1], 0, _LARGEST)
+
+
+def _dated(rest: list[Any]) -> bool:
+    if len(rest) != 2:
+        return False
+    if rest[0] == "within":
+        return _is_number(rest[1], 1, _DAYS_MAX)
+    try:
+        return rest[0] in COMPARISONS and 1970 < date.fromisoformat(rest[1]).year < 9999
+    except (TypeError, ValueError):
+        return False
+
+
+def _silent(rest: list[Any]) -> bool:
+    return len(rest) == 1 and _is_number(rest[0], 1, _DAYS_MAX)
+
+
+def _taken(rest: list[Any]) -> bool:
+    return 1 <= len(rest) <= 2 and all(map(_is_name, rest))
+
+
+_SHAPES: Final[dict[str, Callable[[list[Any]], bool]]] = {
+    **dict.fromkeys(("everyone", "guest", "referred", "applied"), _plain),
+    **dict.fromkeys(("channel", "language", "placement", "branch"), _named),
+    **dict.fromkeys(("points", "friends", "qualified"), _counted),
+    "joined": _dated,
+    "inactive": _silent,
+    "took": _taken,
+}

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ import httpx
 import uvicorn
 
 from bot import config
-from bot.app import App, open_app
+from bot.app import App, open_app, utc_now
 from bot.console import locks
 from bot.console.door import digest_of
 from campaigns import rights
@@ -151,8 +152,11 @@ class ConsoleHouse:
 
 
 @contextmanager
-def serve_console(folder: Path, database: str = "", more: str = "") -> Iterator[ConsoleHouse]:
-    """The service with the shipped plan on `database` (default: SQLite in `folder`); `more` goes into config.toml."""
+def serve_console(
+    folder: Path, database: str = "", more: str = "", now: Callable[[], datetime] = utc_now
+) -> Iterator[ConsoleHouse]:
+    """The service with the shipped plan on `database` (default: SQLite in `folder`); `more` goes into config.toml, and
+    `now` is campaign time."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     file = folder / f"console-{port}.toml"
@@ -165,7 +169,7 @@ def serve_console(folder: Path, database: str = "", more: str = "") -> Iterator[
         store = Store(settings.storage.url)
         schema.upgrade(store)
         store.close()
-    app = open_app(settings)
+    app = open_app(settings, now)
     assert app.asgi
     server = uvicorn.Server(
         uvicorn.Config(app.asgi, host="127.0.0.1", port=port, log_config=None, access_log=False, proxy_headers=False)

@@ -17,13 +17,14 @@ from starlette.routing import BaseRoute
 
 from bot.channels import Outcome, Parcel
 from bot.sender import Sender
-from storage import bulk, deliveries, schema, tables
+from storage import bulk, deliveries, push_runs, schema, tables
 from storage.store import Store, machine_now
-from storage.tables import micros
+from storage.tables import instant, micros
 
 START = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 NOW = micros(START)
 MAIN = "wechat:main"
+RUN = 7  # the push to which rows of the second lane belong
 SECOND = 1_000_000
 
 _names = count()
@@ -61,10 +62,16 @@ def put(store: Store, rows: Sequence[tuple[int, int]], account: str = MAIN, **ch
     state, due = changed.get("state", "queued"), changed.get("due_at", NOW)
     lease_until = changed.get("lease_until")
     texts = [(100_000 + n, p, 1000 + p, NOW, "text", _said(n, changed)) for n, p in rows]
-    out = [(n, p, 1000 + p, account, 100_000 + n, 0, kind, lane, state, due, lease_until, "", 0, "") for n, p in rows]
+    run = RUN if lane else None  # what goes out in the second lane belongs to a push
+    out = [
+        (n, p, 1000 + p, account, 100_000 + n, 0, kind, lane, state, due, lease_until, "", 0, "", run) for n, p in rows
+    ]
     with store.begin() as connection:
+        if lane and push_runs.find(connection, RUN) is None:
+            push_runs.begin(connection, RUN, "c", instant(NOW), 1, {}, instant(NOW))
+            connection.exec_driver_sql(f"UPDATE push_run SET id = {RUN}")
         _insert(connection, "text", "id subscriber identity at kind said", texts)
-        columns = "id subscriber identity account text part kind lane state due_at lease_until lease tries reason"
+        columns = "id subscriber identity account text part kind lane state due_at lease_until lease tries reason run"
         _insert(connection, "delivery", columns, out)
     return [n for n, _ in rows]
 

@@ -14,20 +14,35 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 import campaigns
-from campaigns import proposals, rights
+from campaigns import proposals, pushing, rights
 from campaigns.desk import ActRefused, Desk, NotAllowed
 from content.bundle import Bundle
+from content.library import Library
 from storage import proposals as stored
 from tests.proposing import LIBRARY, House, housed
 from tests.talking import SHIPPED
 
 ROLES = [*rights.ROLES, ""]
 HELPERS = {"desk:may_see", "desk:sees", "asked:rows_of", "moves:in_force", "moves:weigh"}  # parts of acts, not acts
+# What the service does with pushes by itself, with no right to ask for.
+HELPERS |= {"push_clock:begin", "push_clock:look_after", "push_clock:stood_still"}
+HELPERS |= {"pushing:pause_by_itself", "pushing:rest_or_finish", "pushing:step_by_itself"}
 # Nothing to act upon in the scene: no member of staff, no restored copy, nobody who was brought.
 WITHOUT_OBJECT = {"copies:release", "standing:reject", "staff:activate", "staff:change", "staff:reset"}
 FOLDER = Path(campaigns.__file__).parent
+SHIPPED_LIBRARY = Library(Bundle.read(SHIPPED), 1, campaigns.words())
+WRITTEN = (
+    {
+        **{"kind": "text", "text": {"zh": "周五见", "en": "See you on Friday"}, "poster": "", "buttons": ["签到"]},
+        **{"about": "campaign", "wechat": "mass"},
+    },
+    "everyone",
+    {"at": "2030-11-29T10:00:00"},
+)
+PUSH_STATES = ("draft", "submitted", "scheduled", "paused")
 
 
 def acts_in_source() -> set[str]:
@@ -74,6 +89,17 @@ class Scene:
             branch: house.propose("goodwill", [(person, 5)], actor=f"staff:{place}", branch=branch).number
             for place, (branch, person) in enumerate(self.people.items(), 90)
         }
+        self.tester = house.people(1, first=8001)[0]
+        with house.store.begin() as connection:
+            connection.execute(text("UPDATE subscriber SET tester_since = 1 WHERE id = :n"), {"n": self.tester})
+            desk, other = house.desk(connection, "staff:92"), house.desk(connection, "staff:91")
+            made = {name: pushing.create(desk, SHIPPED_LIBRARY, name, name, *WRITTEN) for name in PUSH_STATES}
+            for name in PUSH_STATES[1:]:
+                pushing.submit(desk, SHIPPED_LIBRARY, made[name].number)
+            for name in PUSH_STATES[2:]:
+                pushing.approve(other, SHIPPED_LIBRARY, made[name].number, alone=False)
+            pushing.pause(desk, made["paused"].number)
+        self.pushes = {name: push.number for name, push in made.items()}
 
     def calls(self, name: str, of: str | None) -> Callable[[Desk], Any]:
         """The act upon somebody or something of a branch."""
@@ -92,6 +118,16 @@ class Scene:
             "proposals:listed": (),
             "proposals:propose": (LIBRARY, "goodwill", "points", asked, "key"),
             "proposals:withdraw": (number,),
+            "pushing:approve": (SHIPPED_LIBRARY, self.pushes["submitted"]),
+            "pushing:cancel": (self.pushes["draft"],),
+            "pushing:change": (SHIPPED_LIBRARY, self.pushes["draft"]),
+            "pushing:create": (SHIPPED_LIBRARY, "new", "new", *WRITTEN),
+            "pushing:pause": (self.pushes["scheduled"],),
+            "pushing:resume": (SHIPPED_LIBRARY, self.pushes["paused"]),
+            "pushing:send_back": (self.pushes["submitted"],),
+            "pushing:send_test": (SHIPPED_LIBRARY, self.pushes["draft"], self.tester, {"service": ["wechat:main"]}),
+            "pushing:submit": (SHIPPED_LIBRARY, self.pushes["draft"]),
+            "pushing:sync": (SHIPPED_LIBRARY.plan, 1),
             "revealing:reveal": (person, "asked"),
             "staff:activate": (1, True),
             "staff:add": ("somebody", ["service"], None, "zh", "hash", later),
@@ -103,6 +139,9 @@ class Scene:
         }
         more = {"proposals:approve": {"alone": False}, "proposals:propose": {"vault": self.house.vault}}
         more["staff:reset"] = {"second": False}
+        more["pushing:approve"] = {"alone": False}
+        content, audience, schedule = WRITTEN
+        more["pushing:change"] = {"name": "x", "content": content, "audience": audience, "schedule": schedule}
         if name == "proposals:cost":
             return lambda desk: act(desk, LIBRARY, stored.find(desk.connection, number))
         inspect.signature(act).bind(None, *given[name], **more.get(name, {}))
@@ -162,6 +201,15 @@ def test_no_act_reaches_somebody_of_another_branch(name: str, house: House) -> N
             else:
                 assert end in ("not allowed", "refused"), (name, of, branch, end)
         assert house.everything() == before
+
+
+def test_no_staff_of_a_branch_moves_a_push_for_it_reaches_everybody(house: House) -> None:
+    scene = Scene(house)
+    names = [name for name, right in rights.ACTS.items() if right in ("pushes.write", "pushes.approve")]
+    assert len(names) == 9
+    for name in names:
+        assert tried(house, scene.calls(name, None), "administrator", "north", "staff:7") == "not allowed", name
+        assert tried(house, scene.calls(name, None), "administrator", None, "staff:7") == "permitted", name
 
 
 @pytest.mark.parametrize("name", sorted(rights.OWN_ACTS))

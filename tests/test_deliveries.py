@@ -11,7 +11,7 @@ import pytest
 from storage import deliveries, rates
 from storage.deliveries import Ended
 from storage.store import Store, machine_now
-from tests.outbox import MAIN, NOW, counted, opened, people, put, row, sent_since, states
+from tests.outbox import MAIN, NOW, RUN, counted, opened, people, put, row, sent_since, states
 
 SECOND = 1_000_000
 
@@ -24,7 +24,7 @@ def store(database_url: str) -> Iterator[Store]:
 
 def claim(store: Store, lease: str = "n1/1", limit: int = 100, machine: int = NOW, now: int = NOW) -> list[int]:
     with store.begin() as connection:
-        return [row.id for row in deliveries.claim(connection, MAIN, now, machine, lease, limit, 10)]
+        return [row.id for row in deliveries.claim(connection, MAIN, now, machine, lease, limit, 10, [RUN])]
 
 
 def begin(store: Store, ids: list[int], lease: str = "n1/1", machine: int = NOW) -> set[int]:
@@ -77,7 +77,7 @@ def test_a_claim_knows_what_a_channel_needs(store: Store) -> None:
     people(store, 2)
     put(store, [(10, 2)], lane=1, kind="transactional")
     with store.begin() as connection:
-        (claimed,) = deliveries.claim(connection, MAIN, NOW, NOW, "n1/1", 10, 10)
+        (claimed,) = deliveries.claim(connection, MAIN, NOW, NOW, "n1/1", 10, 10, [RUN])
     assert (claimed.id, claimed.account, claimed.address, claimed.message) == (10, MAIN, "a2", {"text": "10"})
     assert (claimed.heard_at, claimed.heard_kind, claimed.sent_since) == (NOW, "text", 0)
     assert (claimed.kind, claimed.subscriber, claimed.needs_consent, claimed.lease) == (
@@ -279,14 +279,14 @@ def test_fetching_acknowledges_only_what_was_handed_out(store: Store) -> None:
 
     def waiting() -> list[tuple[int, dict]]:
         with store.begin() as connection:
-            return deliveries.waiting(connection, 1001, 2)
+            return deliveries.waiting(connection, 1001, NOW, 2)
 
     def fetched(last: int) -> int:
         with store.begin() as connection:
             return deliveries.fetched(connection, 1001, last, NOW)
 
     with store.read() as connection:
-        assert deliveries.identities_waiting(connection, [1001, 1002, 1003]) == [1001, 1002]
+        assert deliveries.identities_waiting(connection, [1001, 1002, 1003], NOW) == [1001, 1002]
     assert waiting() == [(20, {"text": "20"}), (21, {"text": "21"})]
     assert waiting() == [(20, {"text": "20"}), (21, {"text": "21"})]  # the page never got the first answer
     assert fetched(21) == 2
@@ -360,8 +360,8 @@ def test_a_pause_holds_for_all_and_only_grows(store: Store) -> None:
         assert rates.take(connection, MAIN, 30, 1, NOW + 9 * SECOND) == 0
         assert rates.room(connection, MAIN, 30, NOW + 9 * SECOND) == 0
         assert rates.paused(connection, NOW) == {MAIN: NOW + 10 * SECOND}
-        assert rates.room(connection, MAIN, 30, NOW + 10 * SECOND) == 3
-        assert rates.take(connection, MAIN, 30, 1000, NOW + 10 * SECOND) == 3  # no flood after the pause
+        assert rates.room(connection, MAIN, 30, NOW + 10 * SECOND) == 6
+        assert rates.take(connection, MAIN, 30, 1000, NOW + 10 * SECOND) == 6  # no flood after the pause
         assert rates.paused(connection, NOW + 10 * SECOND) == {}
 
 

@@ -34,6 +34,7 @@ from cryptography.x509.oid import NameOID
 from bot.doctor import Look, accounts, reach
 from bot.played.telegram import PlayedTelegram
 from bot.played.wechat import PlayedWeChat
+from bot.wechat.capabilities import FALLBACKS
 from storage import kept
 from storage.store import Store
 from tests.serving import BOT_SECRET, ROOT, Node, free_port
@@ -319,7 +320,7 @@ def test_what_an_account_may_do_is_shown_as_the_platform_answers(tmp_path: Path)
         rows = _table(found)
         assert all(able for able, _ in rows.values())
         assert next(iter(rows)) == "passive_reply"
-        assert len(rows) == 8
+        assert set(rows) == {"passive_reply", *FALLBACKS}
         assert rows["scene_codes"][1] == rows["menu"][1] == rows["followers"][1] == "confirmed by the platform"
         assert rows["mass"][1] == "by the kind of account"
         assert not world.faults
@@ -434,7 +435,7 @@ def test_the_doctor_of_a_serving_installation(tmp_path: Path) -> None:
     assert f"{here}/telegram knows the secret_token" in said
     assert "the webhook is set to us" in said
     assert "serving processes alive: 1" in said
-    assert next(len(one["table"]) for one in report["findings"] if one.get("table")) == 8
+    assert next(len(one["table"]) for one in report["findings"] if one.get("table")) == 1 + len(FALLBACKS)
     assert re.search("✓ customer_service +customer-service messages: by the kind", again.stdout)
     assert "→" in again.stdout
     for secret in (world.app_secret, world.token, world.aes_key, telegram.token, BOT_SECRET):

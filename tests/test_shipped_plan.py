@@ -62,6 +62,8 @@ def slips() -> list[tuple[str, int, int]]:
             end = number + 1
             if line.endswith('= """'):
                 end = next(behind for behind in range(number + 1, len(lines)) if lines[behind] == '"""') + 1
+            elif re.search(r"= \[\s*(#.*)?$", line):
+                end = next(behind for behind in range(number + 1, len(lines)) if lines[behind] == "]") + 1
             keys.append((clause or pair[1].split(".")[0], number, end))
     return keys
 

@@ -128,11 +128,17 @@ EVENTS = [
     ("user_authorization_revoke", "<OpenID>oOther</OpenID><AppID>wx1</AppID><RevokeInfo>201</RevokeInfo>", "notice", "",
      {"event": "user_authorization_revoke", "openid": "oOther", "app_id": "wx1", "revoked": "201"}),
     ("subscribe_msg_popup_event", f"<SubscribeMsgPopupEvent>{LIST.format(1)}{LIST.format(2)}</SubscribeMsgPopupEvent>",
-     "notice", "", {"event": "subscribe_msg_popup_event", "list": [
-         {"TemplateId": "T1", "SubscribeStatusString": "accept"},
-         {"TemplateId": "T2", "SubscribeStatusString": "accept"}]}),
-    ("subscribe_msg_change_event", f"<SubscribeMsgChangeEvent>{LIST.format(1)}</SubscribeMsgChangeEvent>", "notice", "",
-     {"event": "subscribe_msg_change_event", "list": [{"TemplateId": "T1", "SubscribeStatusString": "accept"}]}),
+     "notice", "", {"event": "subscribe_msg_popup_event", "consents": [
+         {"template": "T1", "agreed": True}, {"template": "T2", "agreed": True}]}),
+    ("subscribe_msg_change_event", f"<SubscribeMsgChangeEvent>{LIST.format(1).replace('accept', 'reject')}"
+     "</SubscribeMsgChangeEvent>", "notice", "",
+     {"event": "subscribe_msg_change_event", "consents": [{"template": "T1", "agreed": False}]}),
+    ("subscribe_msg_sent_event", "<SubscribeMsgSentEvent><List><TemplateId>T1</TemplateId><MsgID>17</MsgID>"
+     "<ErrorCode>0</ErrorCode><ErrorStatus>success</ErrorStatus></List></SubscribeMsgSentEvent>", "notice", "",
+     {"event": "subscribe_msg_sent_event",
+      "notices": [{"template": "T1", "msg_id": "17", "status": "success", "code": 0}]}),
+    ("subscribe_msg_popup_event", "<SubscribeMsgPopupEvent><List>x</List><List><TemplateId>T1</TemplateId></List>"
+     "</SubscribeMsgPopupEvent>", "notice", "", {"event": "subscribe_msg_popup_event", "consents": []}),
     ("something_new", "<A><B>c</B></A>", "notice", "", {"event": "something_new", "fields": {"A": {"B": "c"}}}),
 ]  # fmt: skip
 

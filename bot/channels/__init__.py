@@ -122,6 +122,19 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class MassOutcome:
+    """How one request for many ended: as an Outcome does, `sent` with the platform's number for it.
+
+    `retry`, `slow` and `doubtful` are repeated under the same key, which the platform counts once.
+    """
+
+    state: Literal["sent", "refused", "failed", "retry", "slow", "doubtful"]
+    reason: str = ""
+    wait: float = 0.0
+    platform: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """An address by which somebody new arrives here with a scene; `until` is when it stops working, None for never."""
 
@@ -153,6 +166,11 @@ class Channel(Protocol):
 
         `r_CODE` is a referrer's, `p_CODE` a placement's. None when this account cannot give one now.
         """
+        ...
+
+    async def ways(self) -> frozenset[str]:
+        """How a push can go out here: `bot` (to whoever follows), `service` (within a person's window and count),
+        `mass` (one request for many), `page` (people fetch it)."""
         ...
 
     def pulls(self) -> bool:

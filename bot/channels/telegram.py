@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.routing import BaseRoute, Route
 
@@ -68,6 +68,10 @@ class Telegram:
         """`/telegram` for the account `main`, `/telegram/<account>` for others; none when it polls."""
         return [] if self._polls else [Route(self._path, Door(self.account, self._secret_token, self._service))]
 
+    async def ways(self) -> frozenset[str]:
+        """The bot may write to whoever started it."""
+        return frozenset({"bot"})
+
     def pulls(self) -> bool:
         """Telegram pushes; nobody fetches."""
         return False
@@ -76,14 +80,25 @@ class Telegram:
         """Send one message by the Bot API."""
         return await (await self._open())[1].send(parcel)
 
+    async def post(self, channel: str, message: dict[str, Any], key: str, scene: str = "") -> Outcome:
+        """Post to a channel that the bot administers (see bot.telegram.sending); its buttons open the bot with `scene`.
+
+        Raises ValueError for what cannot name a channel.
+        """
+        link, name = await self.link(scene) if scene else None, await self._name()
+        address = link.url if link else f"https://t.me/{name}" if name else self._service.public_url
+        return await (await self._open())[1].post(channel, message, key, address)
+
+    async def post_fault(self, channel: str) -> str:
+        """Why the bot may not post to this channel now (`not_admin`, `no_channel`, …), or nothing."""
+        return await (await self._open())[1].post_fault(channel)
+
     async def link(self, scene: str) -> Link | None:
         """The `t.me` link that starts the bot with this scene; None while the platform does not tell the bot's name."""
         if not _SCENE.fullmatch(scene):
             return None
-        if not self._username:
-            kept = await self._service.recall(self._username_key)
-            self._username = str(kept["username"]) if kept else await self._ask_name()
-        return Link(f"https://t.me/{self._username}?start={scene}") if self._username else None
+        name = await self._name()
+        return Link(f"https://t.me/{name}?start={scene}") if name else None
 
     async def start(self) -> None:
         """Introduce the bot to the platform, or begin to poll; goes on beside the service until it succeeds."""
@@ -152,6 +167,13 @@ class Telegram:
                 log.error("telegram %s: the platform does not know our %s yet: %s", self.account, what, why)
                 await asyncio.sleep(rest)
                 rest = min(2 * rest, _LONGEST_REST)
+
+    async def _name(self) -> str:
+        """The bot's username; nothing while the platform does not tell it."""
+        if not self._username:
+            kept = await self._service.recall(self._username_key)
+            self._username = str(kept["username"]) if kept else await self._ask_name()
+        return self._username
 
     async def _ask_name(self) -> str:
         from telegram.error import TelegramError

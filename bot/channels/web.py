@@ -124,6 +124,10 @@ class WebChat:
         """Never asked for: people fetch what waits for them."""
         return Outcome("refused", "fetched_by_page")
 
+    async def ways(self) -> frozenset[str]:
+        """People fetch what waits for them."""
+        return frozenset({"page"})
+
     def pulls(self) -> bool:
         """People fetch what waits for them."""
         return True

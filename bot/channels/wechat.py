@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from starlette.routing import BaseRoute, Route
 
-from bot.channels import Channel, Link, Outcome, Parcel, Service
+from bot.channels import Channel, Link, MassOutcome, Outcome, Parcel, Service
 from bot.settings import WeChatAccount
 from bot.wechat.api import Api, load_libraries
-from bot.wechat.capabilities import CUSTOMER_SERVICE, MEDIA, Capabilities
+from bot.wechat.articles import Articles
+from bot.wechat.capabilities import CUSTOMER_SERVICE, MASS, MEDIA, Capabilities
 from bot.wechat.door import SAID_SECONDS, Door, said_key
 from bot.wechat.faults import BAD_MEDIA, NO_PERMISSION, Fault, outcome
+from bot.wechat.mass import Mass
 from bot.wechat.media import Media
+from bot.wechat.notices import About, Notices
 from bot.wechat.rendering import Piece, pieces, spoken
 from bot.wechat.scenes import Scenes
 from bot.wechat.seal import Seal
@@ -61,6 +66,9 @@ class WeChat:
         secret = settings.app_secret.get_secret_value()
         self.api = Api(account, settings.app_id, secret, settings.api_url, service, self.abilities)
         self._media = Media(account, self.api, service)
+        articles = Articles(account, self.api, self._media, service, self.abilities, service.public_url)
+        self._mass = Mass(self.api, articles, service, self.abilities)
+        self._notices = Notices(self.api, service, self.abilities)
         self._scenes = Scenes(account, self.api, service, self.abilities)
         self._mode = settings.mode
         seal = Seal(token, aes_key if settings.mode != "plain" else "", settings.app_id)
@@ -74,6 +82,39 @@ class WeChat:
     async def link(self, scene: str) -> Link | None:
         """What a QR code with this scene holds: whoever scans it follows, or opens the chat, with the scene."""
         return await self._scenes.link(scene)
+
+    async def ways(self) -> frozenset[str]:
+        """By customer-service message within its window, and by mass send, where the account may."""
+        ways = {"service": CUSTOMER_SERVICE, "mass": MASS}
+        return frozenset([way for way, needs in ways.items() if await self.abilities.has(needs)])
+
+    async def mass_send(self, addresses: Sequence[str], message: dict[str, Any], key: str) -> MassOutcome:
+        """One mass send to 2 to 10,000 followers (see bot.wechat.mass); never raises for what a platform can do."""
+        return await self._mass.send(addresses, message, key)
+
+    async def mass_send_by_tag(self, tag: int | None, message: dict[str, Any], key: str) -> MassOutcome:
+        """One mass send to a tag of the platform's, or to all followers; only where consent cannot differ."""
+        return await self._mass.send_by_tag(tag, message, key)
+
+    async def mass_preview(self, address: str, message: dict[str, Any]) -> Outcome:
+        """Show one follower what a mass send would show; counts toward no month."""
+        return await self._mass.preview(address, message)
+
+    async def mass_status(self, platform: str) -> str:
+        """How the mass send with this msg_id stands: `send_success`, `sending`, `send_fail`, `delete`. Raises Fault."""
+        return await self._mass.status(platform)
+
+    async def subscription_notice(
+        self, address: str, template: str, fields: Mapping[str, str], page: str = ""
+    ) -> Outcome:
+        """The notice that a person agreed to once (see bot.wechat.notices)."""
+        return await self._notices.subscription(address, template, fields, page)
+
+    async def template_message(
+        self, address: str, template: str, fields: Mapping[str, str], about: About, page: str = ""
+    ) -> Outcome:
+        """A template message; one for marketing is refused before any request."""
+        return await self._notices.template(address, template, fields, about, page)
 
     def pulls(self) -> bool:
         """WeChat pushes; nobody fetches."""

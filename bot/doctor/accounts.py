@@ -150,7 +150,10 @@ def _token_fault(look: Look, account: str, code: int, said: str, path: Any) -> F
 
 _NAMES = {
     "customer_service": ("客服消息", "customer-service messages"),
-    "mass": ("群发", "mass sends"),
+    "mass": ("按名单群发", "mass sends to a list"),
+    "mass_by_tag": ("按标签群发和预览", "mass sends by tag, previews"),
+    "articles": ("图文消息", "articles"),
+    "notices": ("订阅通知", "subscription notices"),
     "templates": ("模板消息", "template messages"),
     "scene_codes": ("场景二维码", "QR codes with a scene"),
     "menu": ("自定义菜单", "menu"),

@@ -24,6 +24,13 @@ log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 600.0  # nothing leaves until a person mends it
 _UNKNOWN = ("chat not found", "user not found", "peer_id_invalid", "user_id_invalid", "input_user_deactivated")
+_NO_RIGHT = (
+    "administrator rights",
+    "have no rights",
+    "not enough rights",
+    "chat_write_forbidden",
+    "chat_admin_required",
+)
 _FILE_GONE = ("file identifier", "file_id", "file_reference", "wrong type of the web page content", "file of type")
 _UNSHOWABLE = ("image_process_failed", "photo_invalid", "photo_ext_invalid", "too big for a photo", "non-empty")
 
@@ -52,6 +59,14 @@ def outcome(error: TelegramError, account: str) -> Outcome:
     if isinstance(error, ChatMigrated):
         return Outcome("refused", "moved")
     return Outcome("doubtful", "no_answer" if isinstance(error, TimedOut) else "platform_fault")
+
+
+def post_outcome(error: TelegramError, account: str) -> Outcome:
+    """How a post to a channel that met `error` ended: `not_admin` where the bot may not post, `no_channel`."""
+    if isinstance(error, Forbidden) or (isinstance(error, BadRequest) and _has(error, _NO_RIGHT)):
+        return Outcome("refused", "not_admin")
+    ended = outcome(error, account)
+    return Outcome("refused", "no_channel") if ended.reason == "unknown_person" else ended
 
 
 def file_gone(error: BadRequest) -> bool:

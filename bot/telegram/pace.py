@@ -18,9 +18,9 @@ class Pace:
 
     def __init__(self, per_second: float) -> None:
         self._distance = 1.0 / per_second
-        self._due: dict[int, float] = {}  # when all that went to a chat would be over at an even pace
+        self._due: dict[int | str, float] = {}  # when all that went to a chat would be over at an even pace
 
-    async def wait(self, chat: int) -> None:
+    async def wait(self, chat: int | str) -> None:
         """Return when the next message may go to `chat`."""
         now = time.monotonic()
         due = max(now, self._due.get(chat, now))

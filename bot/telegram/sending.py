@@ -5,7 +5,9 @@ Decides nothing; every error becomes an Outcome. `open_bot` is the only place wh
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from telegram import Bot, InputFile, InputMediaPhoto
@@ -14,7 +16,7 @@ from telegram.warnings import PTBDeprecationWarning
 
 from bot.channels import Outcome, Parcel, Service
 from bot.telegram import polls
-from bot.telegram.faults import outcome, unchanged, unshowable
+from bot.telegram.faults import outcome, post_outcome, unchanged, unshowable
 from bot.telegram.pace import Pace
 from bot.telegram.pictures import Pictures
 from bot.telegram.rendering import Piece, pieces
@@ -22,6 +24,8 @@ from bot.telegram.request import AiohttpRequest
 
 _SAID_SECONDS = 7 * 86_400.0
 _SECONDS, _UPLOAD_SECONDS = 20.0, 30.0
+_A_MINUTE = 20.0  # messages in a channel
+_CHANNEL = re.compile(r"@[A-Za-z][A-Za-z0-9_]{3,31}|-100[0-9]{6,13}")
 _BULK = 30.0  # messages in a second that the platform lets through free; a stand-in that takes more takes all faster
 
 
@@ -37,8 +41,9 @@ class Sending:
     """What one bot sends. `per_second` is what its settings allow altogether."""
 
     def __init__(self, bot: Bot, account: str, bot_id: str, service: Service, per_second: float) -> None:
-        self._bot, self._account, self._service = bot, account, service
+        self._bot, self._account, self._bot_id, self._service = bot, account, bot_id, service
         self._pace = Pace(max(1.0, per_second / _BULK))
+        self._channel_pace = Pace(max(1.0, per_second / _BULK) * _A_MINUTE / 60)
         self._pictures = Pictures(account, bot_id, service)
 
     async def send(self, parcel: Parcel) -> Outcome:
@@ -61,10 +66,54 @@ class Sending:
             if ended is not None:
                 return ended
         key = f"telegram:{self._account}:said:{parcel.delivery}"
+        return await self._in_order(parts, key, lambda piece: self._say(chat, piece))
+
+    async def post(self, channel: str, message: dict[str, Any], key: str, link: str) -> Outcome:
+        """Post to a channel that the bot administers: its `@name`, or its number as text. Never for a person's chat.
+
+        Nobody in a channel can be answered there, so choices without an address of their own open `link`. `key` names
+        the post: said in parts, it goes on where an earlier try ended. What is in doubt is not repeated here. Raises
+        ValueError for what cannot name a channel.
+        """
+        if not _CHANNEL.fullmatch(channel):
+            raise ValueError(f"{channel!r} 不是频道：要 @名称 或 -100 开头的编号 / names no channel: @name or -100…")
+        if message.get("poll"):
+            return Outcome("refused", "no_polls")  # whoever votes in a channel stays unknown
+        chat: int | str = channel if channel.startswith("@") else int(channel)
+        choices = [{"label": one["label"], "url": one.get("url") or link} for one in message.get("choices", ())]
+        tree = {**message, "choices": choices}
+        picture = tree.get("picture")
+        shown = picture is not None and await self._pictures.showable(picture["name"])
+        ended = await self._post(chat, pieces(tree, self._service.public_url, pictures=shown), key)
+        if ended.reason == _UNSHOWABLE and picture:
+            await self._pictures.give_up(picture["name"])
+            ended = await self._post(chat, pieces(tree, self._service.public_url, pictures=False), key)
+        return ended
+
+    async def _post(self, chat: int | str, parts: list[Piece], key: str) -> Outcome:
+        if not parts:
+            return Outcome("failed", "empty")
+        return await self._in_order(
+            parts,
+            f"telegram:{self._account}:posted:{chat}:{key}",
+            lambda piece: self._say_to(chat, piece, self._channel_pace, post_outcome),
+        )
+
+    async def post_fault(self, channel: str) -> str:
+        """Why the bot may not post to this channel now, or nothing: `not_admin`, `no_channel`, or a fault's reason."""
+        try:
+            member = await self._ask("getchatmember", _SECONDS, chat_id=channel, user_id=int(self._bot_id))
+        except TelegramError as error:
+            return post_outcome(error, self._account).reason
+        may = member.get("status") == "creator" or member.get("can_post_messages") is True
+        return "" if may else "not_admin"
+
+    async def _in_order(self, parts: list[Piece], key: str, say: Callable[[Piece], Awaitable[Outcome]]) -> Outcome:
+        """Say what an earlier try under `key` did not say yet."""
         kept = await self._service.recall(key) if len(parts) > 1 else None
         first = int(kept["pieces"]) if kept else 0
         for number in range(first, len(parts)):
-            ended = await self._say(chat, parts[number])
+            ended = await say(parts[number])
             if ended.state != "sent":
                 if number > first:
                     await self._service.keep(key, {"pieces": number}, _SAID_SECONDS)
@@ -72,7 +121,12 @@ class Sending:
         return Outcome("sent")
 
     async def _say(self, chat: int, piece: Piece) -> Outcome:
-        await self._pace.wait(chat)
+        return await self._say_to(chat, piece, self._pace, outcome)
+
+    async def _say_to(
+        self, chat: int | str, piece: Piece, pace: Pace, ended: Callable[[TelegramError, str], Outcome]
+    ) -> Outcome:
+        await pace.wait(chat)
         try:
             try:
                 await self._put(chat, piece)
@@ -81,12 +135,12 @@ class Sending:
         except TelegramError as error:
             if isinstance(error, BadRequest) and piece.picture and unshowable(error):
                 return Outcome("failed", _UNSHOWABLE)
-            return outcome(error, self._account)
+            return ended(error, self._account)
         return Outcome("sent")
 
-    async def _put(self, chat: int, piece: Piece) -> None:
+    async def _put(self, chat: int | str, piece: Piece) -> None:
         if piece.poll:
-            await self._put_poll(chat, piece.poll)
+            await self._put_poll(int(chat), piece.poll)
             return
         if not piece.picture:
             await self._ask("sendmessage", _SECONDS, chat_id=chat, **_words(piece))

@@ -140,7 +140,7 @@ class Api:
             raise Fault(0, f"{path}: no JSON object in the answer")
         code = answer.get("errcode", 0)
         if code:
-            raise Fault(int(code), f"{path}: {self._clean(str(answer.get('errmsg', '')))}")
+            raise Fault(int(code), f"{path}: {self._clean(str(answer.get('errmsg', '')))}", answer=answer)
         return answer
 
     def _clean(self, text: str) -> str:

@@ -15,11 +15,14 @@ MENU = "menu"
 FOLLOWERS = "followers"
 SCENE_CODES = "scene_codes"
 TEMPLATES = "templates"
-MASS = "mass"
+NOTICES = "notices"  # subscription notices
+ARTICLES = "articles"
+MASS = "mass"  # by openid list
+MASS_BY_TAG = "mass_by_tag"  # by tag or to all, and its preview
 
-_VERIFIED_SUBSCRIPTION = frozenset({CUSTOMER_SERVICE, MEDIA, MENU, FOLLOWERS, MASS})
+_VERIFIED_SUBSCRIPTION = frozenset({CUSTOMER_SERVICE, MEDIA, MENU, FOLLOWERS, ARTICLES, MASS_BY_TAG})
 TABLE: dict[tuple[str, bool], frozenset[str]] = {
-    ("service", True): _VERIFIED_SUBSCRIPTION | {SCENE_CODES, TEMPLATES},
+    ("service", True): _VERIFIED_SUBSCRIPTION | {SCENE_CODES, TEMPLATES, NOTICES, MASS},
     ("service", False): frozenset({MENU}),
     ("subscription", True): _VERIFIED_SUBSCRIPTION,
     ("subscription", False): frozenset(),
@@ -36,18 +39,30 @@ FALLBACKS: dict[str, tuple[str, str]] = {
     FOLLOWERS: ("关注者在第一次来信时认识", "followers become known when they first write"),
     SCENE_CODES: ("改用推荐链接和口令", "referral links and typed codes instead of scene codes"),
     TEMPLATES: ("随对方下一次来信一起说", "told with the person's next answer"),
-    MASS: ("随对方下一次来信一起说", "told with the person's next answer"),
+    NOTICES: ("随对方下一次来信一起说", "told with the person's next answer"),
+    ARTICLES: ("群发只有文字", "mass sends are words alone"),
+    MASS_BY_TAG: ("在公众平台后台手工群发", "mass-sent by hand on the platform's own pages"),
+    MASS: (
+        "推送只发给窗口内的人；订阅号可在公众平台后台手工群发",
+        "pushes reach only those whose window is open; a subscription account mass-sends by hand on the platform",
+    ),
 }
 
 # The path of a call begins with one of these; a 48001 to it takes the capability away.
 _PATHS = (
     ("message/custom/", CUSTOMER_SERVICE),
+    ("media/uploadimg", ARTICLES),
     ("media/", MEDIA),
     ("menu/", MENU),
     ("user/", FOLLOWERS),
     ("qrcode/", SCENE_CODES),
     ("message/template/", TEMPLATES),
-    ("message/mass/", MASS),
+    ("message/subscribe/", NOTICES),
+    ("message/mass/sendall", MASS_BY_TAG),
+    ("message/mass/preview", MASS_BY_TAG),
+    ("message/mass/send", MASS),
+    ("draft/", ARTICLES),
+    ("material/", ARTICLES),
 )
 
 _BELIEVED_SECONDS = 86_400  # an account may be verified meanwhile, so a refusal is believed for a day

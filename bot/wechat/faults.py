@@ -6,7 +6,9 @@ no token and no secret.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from bot.channels import Outcome
 
@@ -14,6 +16,8 @@ TOKEN_CODES = frozenset({40001, 40014, 42001})
 NO_PERMISSION = 48001
 DAY_QUOTA = 45009
 BAD_MEDIA = 40007
+BAD_OPENID = 40003
+SENT_BEFORE = 45065
 NO_MENU = 46003
 
 CHINA = timezone(timedelta(hours=8))  # quotas of the platform turn with the day of UTC+8
@@ -24,13 +28,14 @@ class Fault(Exception):
     """A call that did not succeed.
 
     `code` is the platform's errcode, or 0 when there was none; then `reached` says whether the request may have been
-    acted upon (a time-out, a broken answer) or certainly was not (no connection).
+    acted upon (a time-out, a broken answer) or certainly was not (no connection). `answer` is what the platform said.
     """
 
-    def __init__(self, code: int, text: str, reached: bool = True) -> None:
+    def __init__(self, code: int, text: str, reached: bool = True, answer: Mapping[str, Any] | None = None) -> None:
         super().__init__(f"{code}: {text}" if code else text)
         self.code = code
         self.reached = reached
+        self.answer: Mapping[str, Any] = answer or {}
 
 
 _REFUSED = {
@@ -42,6 +47,7 @@ _REFUSED = {
     43101: "consent_refused",
     45015: "window_closed",
     45047: "count_used_up",
+    45028: "mass_quota",
     NO_PERMISSION: "no_capability",
 }
 _FAILED = {
@@ -50,7 +56,10 @@ _FAILED = {
     47003: "bad_template",
     40032: "bad_list",
     44002: "empty",
+    44004: "empty",
     45002: "too_long",
+    45067: "bad_key",
+    45159: "bad_tag",
     47001: "bad_json",
 }
 # Nothing leaves the account until a person mends it.
@@ -77,8 +86,10 @@ def outcome(fault: Fault, now: datetime) -> Outcome:
         return Outcome("slow", STOPPED[code], _STOP_SECONDS)
     if code in TOKEN_CODES:
         return Outcome("slow", "token_refused", 60.0)
-    if code == 45065:
+    if code == SENT_BEFORE:
         return Outcome("sent", "sent_before")
+    if code == 45066:  # the same key again too soon: in a minute it says what became of the first
+        return Outcome("retry", "asked_too_soon", 61.0)
     if code == 45011:
         return Outcome("slow", "minute_quota", 61.0 - now.second)
     if code == DAY_QUOTA:

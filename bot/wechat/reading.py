@@ -21,6 +21,7 @@ _DEPTH = 16
 _ID = re.compile(r"[A-Za-z0-9_@.\-]{1,64}")
 _OPENID = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 _WORD = re.compile(r"[A-Za-z0-9_]{1,64}")
+_CODE = re.compile(r"-?[0-9]{1,9}")
 _MESSAGE_ID = re.compile(r"[0-9]{1,20}")
 
 # One field: a name, a marked section that ends at its first end mark, or text without markup. Anything else, and any
@@ -190,7 +191,7 @@ def _event(event: str, fields: Fields) -> Meaning:
 
 _COUNTS = {"total": "TotalCount", "filtered": "FilterCount", "sent": "SentCount", "errors": "ErrorCount"}
 _ENVELOPE = frozenset({"ToUserName", "FromUserName", "CreateTime", "MsgType", "Event", "Encrypt"})
-_LISTS = ("SubscribeMsgPopupEvent", "SubscribeMsgChangeEvent", "SubscribeMsgSentEvent")
+_MOST_LISTED = 20  # a window shows three templates, an account's page somewhat more
 
 
 def _notice(event: str, fields: Fields) -> dict[str, Any]:
@@ -204,13 +205,34 @@ def _notice(event: str, fields: Fields) -> dict[str, Any]:
         # FromUserName is the platform's own name here; OpenID is the person it is about.
         openid = _exact(fields, "OpenID", _OPENID)
         return {"openid": openid, **_pick(fields, app_id="AppID", revoked="RevokeInfo")}
-    for wrapper in _LISTS:
+    for wrapper, read in _LISTS.items():
         inside = fields.get(wrapper)
         if isinstance(inside, dict):
             items = inside.get("List", [])
-            return {"list": items if isinstance(items, list) else [items]}
+            listed = items if isinstance(items, list) else [items]
+            return read([item for item in listed[:_MOST_LISTED] if isinstance(item, dict)])
     rest = {name: value for name, value in fields.items() if name not in _ENVELOPE}
     return {"fields": rest} if rest else {}
+
+
+def _consents(items: list[Fields]) -> dict[str, Any]:
+    """`consents`: what the person answered of each template; one yes is one notice that may come."""
+    said = [(_string(item, "TemplateId"), _string(item, "SubscribeStatusString").lower()) for item in items]
+    return {"consents": [{"template": name, "agreed": how == "accept"} for name, how in said if name and how]}
+
+
+def _ended(items: list[Fields]) -> dict[str, Any]:
+    """`notices`: how each subscription notice ended; `code` 0 means that it arrived."""
+    told = [_pick(item, template="TemplateId", msg_id="MsgID", status="ErrorStatus") for item in items]
+    codes = [text if _CODE.fullmatch(text := _string(item, "ErrorCode")) else "-1" for item in items]
+    return {"notices": [one | {"code": int(code)} for one, code in zip(told, codes, strict=True) if "template" in one]}
+
+
+_LISTS: dict[str, Callable[[list[Fields]], dict[str, Any]]] = {
+    "SubscribeMsgPopupEvent": _consents,
+    "SubscribeMsgChangeEvent": _consents,
+    "SubscribeMsgSentEvent": _ended,
+}
 
 
 def _exact(fields: Fields, name: str, pattern: re.Pattern[str]) -> str:

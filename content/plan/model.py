@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
+from content.plan.audience import Segment
 from content.plan.offers import Checkin, Entitlements, Joining, Points, Redemption, Referral
 from content.plan.outreach import Keyword, Media, Menu, Offline, Site, Social, Welcome
 from content.plan.running import (
@@ -129,6 +130,7 @@ class Plan(Table):
     entitlements: Entitlements | None = None
     points: Points = term("积分", "points")
     checkin: Checkin | None = None
+    segments: tuple[Segment, ...] | None = Field(default=None, json_schema_extra={"zh": "客群", "en": "segments"})
     site: Site | None = None
     social: Social | None = None
     media: Media | None = None

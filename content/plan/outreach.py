@@ -50,7 +50,7 @@ class Push(Table):
     """One planned push: once `at` a wall time, or every `weekday` at `hour`."""
 
     id: Id = term("代号", "id")
-    to: Literal["everyone", "members", "prospects", "referrers"] = term("发给谁", "to whom")
+    to: Id = term("发给谁", "to whom")  # everyone, members, prospects, referrers, or a segment
     way: Literal["mass", "service", "template"] = term("微信发送方式", "way on WeChat")
     about: Literal["campaign", "service"] = term("内容性质", "what it is about")
     at: Annotated[datetime, AfterValidator(_local)] | None = instead("时间", "at")
@@ -58,6 +58,8 @@ class Push(Table):
     hour: Clock | None = instead("几点", "hour")
     poster: File = term("海报", "poster")
     text: Caption = term("文案", "text")
+    buttons: tuple[Says, ...] | None = instead("按钮", "buttons")
+    latest: Span | None = instead("最迟晚多久开始", "may begin so much later")
 
     @model_validator(mode="after")
     def _once_or_weekly(self) -> Push:

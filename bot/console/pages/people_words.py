@@ -110,6 +110,31 @@ CHANNEL: Pairs = {
     "web": ("网页聊天", "Web chat"),
 }
 
+# Why somebody does not get it, as the opening of a run and the senders say.
+PUSH_ENDS: Pairs = {
+    "no_consent": ("不接收活动消息", "takes no campaign messages"),
+    "blocked": ("已被停用，或屏蔽了我们", "blocked by us, or has blocked us"),
+    "over_cap": ("七天内收到的推送已到上限", "has had as many pushes in seven days as the plan allows"),
+    "unreachable": ("没有关注任何账号", "follows none of our accounts"),
+    "account_off": ("所在账号没有开通这种发送", "their account cannot send this way now"),
+    "window_closed": ("微信 48 小时窗口已关，客服消息发不了", "WeChat's 48-hour window is shut"),
+    "month_used_up": ("本月四条群发已用完", "this month's four mass sends are used up"),
+    "not_following": ("发送前已取消关注", "left before it was sent"),
+    "cancelled": ("推送被取消", "the push was cancelled"),
+    "not_fetched": ("七天内没有打开网页聊天", "did not open the chat within seven days"),
+    "nobody_left": ("这一批已没有人可发", "nobody of this lot was left"),
+    "too_few": ("微信群发至少要两个人", "WeChat's mass sends need two people at least"),
+    "count_used_up": ("微信客服消息条数用完", "WeChat's count of customer-service messages is used up"),
+    "no_capability": ("账号没有这个能力", "the account may not do this"),
+    "unknown_person": ("平台不认识这个人", "the platform knows no such person"),
+    "consent_refused": ("用户拒收了这类消息", "the person refused such messages on the platform"),
+    "moved": ("会话已搬走", "the chat has moved"),
+    "bad_media": ("平台不收这张图片", "the platform would not take the picture"),
+    "bad_list": ("平台不收这份名单", "the platform would not take the list"),
+    "empty": ("没有可发的内容", "there was nothing to send"),
+    "resent": ("平台没有答复，重发过一次", "sent once more after no answer"),
+}
+
 KINDS_OF: dict[str, Pairs] = {
     "channel": CHANNEL,
     "language": {"zh": ("中文", "Chinese"), "en": ("英文", "English")},
@@ -168,6 +193,7 @@ KINDS_OF: dict[str, Pairs] = {
         "internal": ("内部事项", "internal"),
         "start": ("进入", "came in"),
         "button": ("点按钮", "button"),
+        "push": ("推送", "push"),
     },
     "delivery": {
         "passive": ("当场回复", "in answer"),
@@ -181,6 +207,7 @@ KINDS_OF: dict[str, Pairs] = {
         "doubtful": ("结果不明", "doubtful"),
     },
     "end": {
+        **PUSH_ENDS,
         "passive": ("当场回复", "in answer"),
         "fetched": ("网页已取", "fetched by the page"),
         "resent": ("重发一次", "sent once more"),
@@ -188,7 +215,6 @@ KINDS_OF: dict[str, Pairs] = {
         "not_following": ("没有关注", "does not follow"),
         "no_consent": ("不接收活动消息", "no consent"),
         "erased": ("内容已删除", "erased"),
-        "blocked": ("被用户屏蔽", "blocked by the person"),
         "no_answer": ("平台没有答复", "no answer"),
         "lease_ended": ("节点中断", "the node broke off"),
         "channel_broke": ("程序故障", "a fault of ours"),

@@ -12,15 +12,17 @@ Knows nothing of the service it talks to but the webhook that the service regist
 
 Played: getMe, getUpdates, setWebhook, deleteWebhook, getWebhookInfo, sendMessage, sendPhoto, sendPoll, editMessageText,
 editMessageCaption, editMessageMedia, editMessageReplyMarkup, deleteMessage, answerCallbackQuery, sendChatAction,
-setMyCommands, getMyCommands, deleteMyCommands, getFile and its download. Not played: groups, polls that are no quiz,
-Markdown, pictures by address, a form as the webhook's answer.
+getChat and getChatMember (of channels, about the bot itself), setMyCommands, getMyCommands, deleteMyCommands, getFile
+and its download. Not played: groups, polls that are no quiz, Markdown, pictures by address, a form as the webhook's
+answer.
 
 World, to set: `token`, `username`, `name`, `clock` (dates and lifetimes), `machine` (seconds of rates and waits),
 `seed`, `webhook` (where deliveries really go; "" for the registered address), `local` (False: only https and
 Telegram's ports), `hurry` (divides the platform's waits), `deadline` (seconds a webhook may take), `chat_per_second`,
-`chat_burst`, `per_second`, `burst`. To see: `url`, `id`, `asked` (calls by method), `faults`, `hook`, `commands`,
-`people`, `files`, `polls`, `queries`, `expired`, `pending() -> list[int]`.
-To do: `person(id=0, language_code="zh-hans", first_name="小明", username="")`, `fail(method, times=1, **Trouble)`,
+`chat_burst`, `channel_per_minute`, `per_second`, `burst`. To see: `url`, `id`, `asked` (calls by method), `faults`,
+`hook`, `commands`, `people`, `channels`, `files`, `polls`, `queries`, `expired`, `pending() -> list[int]`.
+To do: `person(id=0, language_code="zh-hans", first_name="小明", username="")`, `channel(title, username="")`,
+`fail(method, times=1, **Trouble)`,
 `redeliver(update_id)`, `forget_answers(times)`, `jump(update_id=None)`, `await taken(update_id, seconds=10)`,
 `await idle(seconds=10)`.
 
@@ -33,11 +35,14 @@ Person: `start(payload="")`, `open(link)`, `say(text)`, `tap(what, message_id=0)
 `menu()`, `await wait_for(count, seconds=10)`; `received`, `toasts` (text, alert, url), `actions`, `keyboard`, `known`,
 `blocked`.
 
+Channel: `promote(by, may_post=True)`, `demote(by)`, `kick(by)`; `received`, `status`.
+
 Received: `message_id`, `kind` (`text`, `photo` or `poll`), `text` (or caption, or question), `options`, `photo`
 (bytes), `file_id`, `keyboard` (rows of buttons), `edits`, `versions`, `deleted`, `at`, `message` (as JSON).
 """
 
+from bot.played.telegram.channels import Channel
 from bot.played.telegram.people import Person, Received, Toast
 from bot.played.telegram.platform import PlayedTelegram, Trouble
 
-__all__ = ["Person", "PlayedTelegram", "Received", "Toast", "Trouble"]
+__all__ = ["Channel", "Person", "PlayedTelegram", "Received", "Toast", "Trouble"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bot.played.telegram.account import me, rules
+from bot.played.telegram.channels import Channel
 from bot.played.telegram.checks import caption_of, integer, markup_of, picture_of, poll_of, read, text_of, units
 from bot.played.telegram.people import File, Person, Poll, Received, Toast
 from bot.played.telegram.wire import Call, Refused, as_text, bad, to_bool, too_many
@@ -16,6 +17,10 @@ QUERY_LIFE = 150  # seconds
 _DELETABLE = 48 * 3_600
 _BIG = 100_000  # bytes; uploads of the same size beyond it pass one after the other
 _BACKLOG = 5.0
+_NO_GIFTS = {
+    **{"unlimited_gifts": False, "limited_gifts": False, "unique_gifts": False, "premium_subscription": False},
+    "gifts_from_channels": False,
+}
 _ACTIONS = {
     *("typing", "upload_photo", "record_video", "upload_video", "record_voice", "upload_voice", "upload_document"),
     *("choose_sticker", "find_location", "record_video_note", "upload_video_note"),
@@ -37,24 +42,52 @@ def check_uploads(world: PlayedTelegram, call: Call) -> float:
     return delay
 
 
-def _person(world: PlayedTelegram, call: Call) -> Person:
-    """Whom `chat_id` names, if the bot may write there. Raises Refused."""
-    chat = call.args.get("chat_id", "")
-    if not chat:
+def _chat(world: PlayedTelegram, call: Call) -> Person | Channel:
+    """Which chat `chat_id` names, a number or the name of a channel, if the bot knows it. Raises Refused."""
+    named = call.args.get("chat_id", "")
+    if not named:
         raise bad("chat_id is empty")
-    person = world.people.get(integer(call.args, "chat_id"))
+    if named.startswith("@"):
+        found = next((one for one in world.channels.values() if one.username.lower() == named[1:].lower()), None)
+        if not found:
+            raise Refused(400, "Bad Request: chat not found")
+        return found
+    number = integer(call.args, "chat_id")
+    if channel := world.channels.get(number):
+        return channel
+    person = world.people.get(number)
     if person is None or not person.known:
         raise Refused(400, "Bad Request: chat not found")
     return person
 
 
-def _writable(world: PlayedTelegram, call: Call) -> Person:
-    person = _person(world, call)
-    if person.deactivated:
+def _writable(world: PlayedTelegram, call: Call) -> Person | Channel:
+    chat = _chat(world, call)
+    if isinstance(chat, Channel):
+        chat.check()
+        return chat
+    if chat.deactivated:
         raise Refused(403, "Forbidden: user is deactivated")
-    if person.blocked:
+    if chat.blocked:
         raise Refused(403, "Forbidden: bot was blocked by the user")
-    return person
+    return chat
+
+
+def _get_chat(world: PlayedTelegram, call: Call) -> dict[str, Any]:
+    chat = _chat(world, call)
+    if isinstance(chat, Channel) and not chat.username:
+        chat.check_member()  # what is public can be read by anybody
+    return chat.chat() | {"accent_color_id": 0, "max_reaction_count": 11, "accepted_gift_types": _NO_GIFTS}
+
+
+def _get_member(world: PlayedTelegram, call: Call) -> dict[str, Any]:
+    chat = _chat(world, call)
+    if isinstance(chat, Channel):
+        if not chat.username:
+            chat.check_member()
+        if integer(call.args, "user_id") == world.id:
+            return chat.member()
+    raise bad("member not found")
 
 
 def _send_message(world: PlayedTelegram, call: Call) -> dict[str, Any]:
@@ -81,6 +114,8 @@ def _send_poll(world: PlayedTelegram, call: Call) -> dict[str, Any]:
     shown, right = poll_of(call.args)
     markup = markup_of(call.args)
     person = _writable(world, call)
+    if isinstance(person, Channel):
+        raise bad("non-anonymous polls can't be sent to channel chats" if not shown["is_anonymous"] else "not played")
     world.spend(person.id)
     name = str(world.dice.randrange(10**18, 9 * 10**18))
     message = _deliver(world, person, {"poll": {"id": name} | shown}, markup)
@@ -109,9 +144,10 @@ def _picture(world: PlayedTelegram, call: Call, named: str) -> File:
 
 
 def _deliver(
-    world: PlayedTelegram, person: Person, shown: dict[str, Any], markup: dict[str, Any] | None
+    world: PlayedTelegram, person: Person | Channel, shown: dict[str, Any], markup: dict[str, Any] | None
 ) -> dict[str, Any]:
-    message: dict[str, Any] = {"message_id": person.next_id(), "from": me(world), "chat": person.chat()}
+    message: dict[str, Any] = {"message_id": person.next_id(), "chat": person.chat()}
+    message |= person.sender() if isinstance(person, Channel) else {"from": me(world)}
     message |= {"date": int(world.seconds())} | shown
     if markup and "inline_keyboard" in markup:
         message["reply_markup"] = markup
@@ -122,14 +158,14 @@ def _deliver(
     return message
 
 
-def _to_edit(world: PlayedTelegram, call: Call) -> tuple[Person, dict[str, Any]]:
+def _to_edit(world: PlayedTelegram, call: Call) -> tuple[Person | Channel, dict[str, Any]]:
     person = _writable(world, call)
     if not call.args.get("message_id"):
         raise bad("message identifier is not specified")
     message = person.messages.get(integer(call.args, "message_id"))
     if message is None:
         raise Refused(400, "Bad Request: message to edit not found")
-    if message["from"]["id"] != world.id:
+    if isinstance(person, Person) and message["from"]["id"] != world.id:
         raise bad("message can't be edited")
     return person, message
 
@@ -169,7 +205,7 @@ def _edit_markup(world: PlayedTelegram, call: Call) -> dict[str, Any]:
 
 def _change(
     world: PlayedTelegram,
-    person: Person,
+    person: Person | Channel,
     message: dict[str, Any],
     changed: dict[str, Any],
     markup: dict[str, Any] | None,
@@ -189,7 +225,7 @@ def _change(
 
 
 def _delete(world: PlayedTelegram, call: Call) -> bool:
-    person = _person(world, call)
+    person = _chat(world, call)
     message = person.messages.get(integer(call.args, "message_id"))
     if message is None:
         raise Refused(400, "Bad Request: message to delete not found")
@@ -251,6 +287,8 @@ CALLS = rules(
     ("editMessageMedia", _EDITED + "media", _edit_media),
     ("editMessageReplyMarkup", _EDITED, _edit_markup),
     ("deleteMessage", "chat_id message_id", _delete),
+    ("getChat", "chat_id", _get_chat),
+    ("getChatMember", "chat_id user_id", _get_member),
     ("answerCallbackQuery", "callback_query_id text show_alert url cache_time", _answer_query),
     ("sendChatAction", "business_connection_id chat_id message_thread_id action", _chat_action),
 )

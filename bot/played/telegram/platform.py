@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from bot.played.telegram import account, calls
+from bot.played.telegram.channels import Channel
 from bot.played.telegram.courier import Courier, Hook, Update
 from bot.played.telegram.people import File, Person, Poll, Query
 from bot.played.telegram.wire import Call, Refused, Reply, Server, too_many
@@ -111,11 +112,13 @@ class PlayedTelegram:
     deadline: float = 60.0
     chat_per_second: float = 1.0
     chat_burst: int = 5
+    channel_per_minute: float = 20.0
     per_second: float = 30.0
     burst: int = 30
 
     def __post_init__(self) -> None:
         self.people: dict[int, Person] = {}
+        self.channels: dict[int, Channel] = {}
         self.files: dict[str, File] = {}  # by every file_id
         self.polls: dict[str, Poll] = {}
         self.queries: dict[str, Query] = {}  # pressed buttons by callback_query_id
@@ -181,6 +184,12 @@ class PlayedTelegram:
             id = id or 5_000_000_000 + self.dice.randrange(2_000_000_000)
             return self.people.setdefault(id, Person(self, id, language_code, first_name, username))
 
+    def channel(self, title: str = "小店", username: str = "") -> Channel:
+        """A channel that the bot is not in yet; without a `username` a private one."""
+        with self.lock:
+            number = -1_000_000_000_000 - self.dice.randrange(1_000_000_000, 3_000_000_000)
+            return self.channels.setdefault(number, Channel(self, number, title, username))
+
     def fail(self, method: str, times: int = 1, **how: Any) -> None:
         """The next `times` calls of `method` meet trouble: fields of Trouble."""
         with self.lock:
@@ -213,7 +222,10 @@ class PlayedTelegram:
     def spend(self, chat: int) -> None:
         """Count one message to `chat`. Raises Refused with 429 when one of the rates is used up."""
         now = self.machine()
-        mine = self._chats.setdefault(chat, Bucket(self.chat_per_second, self.chat_burst, self.chat_burst, now))
+        rate, burst = self.chat_per_second, float(self.chat_burst)
+        if chat in self.channels:
+            rate, burst = self.channel_per_minute / 60, self.channel_per_minute
+        mine = self._chats.setdefault(chat, Bucket(rate, burst, burst, now))
         for bucket in (mine, self._all):
             if wait := bucket.spend(now):
                 raise too_many(wait)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _MEDIA_LIFE = timedelta(days=3)
 _RENEWED_BEFORE = timedelta(minutes=5)
 _PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM")
+_OF_SERVICE_ACCOUNTS = ("qrcode/", "message/template/", "message/subscribe/")
 _TEXTS = {
     -1: "system error",
     0: "ok",
@@ -33,6 +34,10 @@ _TEXTS = {
     42001: "access_token expired",
     45009: "reach max api daily quota limit",
     45011: "api minute-quota reach limit, must slower, retry next minute",
+    45028: "has no masssend quota",
+    45065: "clientmsgid exist",
+    45066: "same clientmsgid retry too fast",
+    43101: "user refuse to accept the msg",
     45015: "response out of time limit or subscription is canceled",
     45047: "out of response count limit",
     48001: "api unauthorized",
@@ -74,7 +79,7 @@ def allowed(path: str, kind: str, verified: bool) -> bool:
     """Whether such an account may call `path` at all."""
     if path in ("stable_token", "token"):
         return True
-    if path.startswith("qrcode/"):
+    if path == "message/mass/send" or path.startswith(_OF_SERVICE_ACCOUNTS):
         return verified and kind == "service"
     if verified:
         return True
@@ -193,7 +198,7 @@ def _upload(world: PlayedWeChat, request: Request) -> dict[str, Any]:
     kind = request.query.get("type", "")
     if kind not in ("image", "voice", "video", "thumb"):
         raise Code(40004)
-    content = _file(request)
+    content = file_of(request)
     limit = {"image": world.image_bytes, "voice": 2 * 1024 * 1024, "video": 10 * 1024 * 1024, "thumb": 65_536}[kind]
     if len(content) > limit:
         raise Code(45001)
@@ -205,7 +210,8 @@ def _upload(world: PlayedWeChat, request: Request) -> dict[str, Any]:
     return {"type": kind, "media_id": media_id, "created_at": int(now.timestamp())}
 
 
-def _file(request: Request) -> bytes:
+def file_of(request: Request) -> bytes:
+    """The uploaded file of a call. Raises Code."""
     head = f"Content-Type: {request.headers.get('content-type', '')}\r\n\r\n".encode()
     for part in BytesParser(policy=HTTP).parsebytes(head + request.body).iter_parts():
         if part.get_param("name", header="content-disposition") == "media" and part.get_filename():

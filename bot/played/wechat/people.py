@@ -5,6 +5,8 @@ The windows in which an account may write to a person by itself are kept here, a
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -22,7 +24,11 @@ _SHORT_WINDOW = timedelta(minutes=1), 3
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Something a person was shown. `how` is `passive`, `custom`, or `system` for the platform's own words."""
+    """Something a person was shown.
+
+    `how` is `passive`, `custom`, `mass`, `preview`, `notice` or `template` (whose `kind` is the template), or `system`
+    for the platform's own words.
+    """
 
     how: str
     kind: str
@@ -47,6 +53,10 @@ class Person:
     scene: str = ""  # of the code they followed by
     received: list[Received] = field(default_factory=list)
     windows: dict[str, _Window] = field(default_factory=dict, repr=False)
+    consents: Counter[str] = field(default_factory=Counter, repr=False)  # subscription notices still allowed
+    tags: set[int] = field(default_factory=set, repr=False)
+    refuses_messages: bool = False  # the switch on the account's page: mass sends are filtered
+    unreachable: bool = False  # an error of the network's, which a mass send counts
 
     async def follow(self, scene: str = "", ticket: str = "") -> str:
         """Begin to follow, by the code with `scene` if given."""
@@ -92,6 +102,26 @@ class Person:
         """Withdraw the authorisation given to the account's pages."""
         openid, app_id = _tag("OpenID", self.openid), _tag("AppID", self.world.app_id)
         return await self._event("user_authorization_revoke", openid + app_id + _tag("RevokeInfo", "201"))
+
+    async def consent(self, *templates: str, refusing: Sequence[str] = ()) -> str:
+        """Answer the window that asks for subscription notices: one of each of `templates` may come, none of the rest.
+
+        A window shows at most three templates.
+        """
+        self.consents.update(templates)
+        chosen = [*((name, "accept") for name in templates), *((name, "reject") for name in refusing)]
+        items = "".join(_choice(name, how) + "<PopupScene>2</PopupScene></List>" for name, how in chosen)
+        return await self._event(
+            "subscribe_msg_popup_event", f"<SubscribeMsgPopupEvent>{items}</SubscribeMsgPopupEvent>"
+        )
+
+    async def take_back(self, *templates: str) -> str:
+        """Refuse notices on the page of service notices; only refusals are told from there."""
+        for name in templates:
+            self.consents.pop(name, None)
+        items = "".join(_choice(name, "reject") + "</List>" for name in templates)
+        inside = f"<SubscribeMsgChangeEvent>{items}</SubscribeMsgChangeEvent>"
+        return await self._event("subscribe_msg_change_event", inside)
 
     async def say(self, text: str) -> str:
         """Type `text`."""
@@ -194,6 +224,10 @@ class Person:
     def _open(self, act: str, window: tuple[timedelta, int]) -> None:
         with self.world.lock:
             self.windows[act] = _Window(self.world.clock() + window[0], window[1])
+
+
+def _choice(template: str, how: str) -> str:
+    return f"<List>{_tag('TemplateId', template)}{_tag('SubscribeStatusString', how)}"
 
 
 def _tag(name: str, text: str) -> str:

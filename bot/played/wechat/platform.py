@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from bot.played.wechat import calls, codes
+from bot.played.wechat import calls, codes, mass, materials, notices
 from bot.played.wechat.people import Person
 from bot.played.wechat.wire import Request, Response, Server, Wire
 
@@ -32,12 +32,21 @@ _DAY_QUOTAS = {
     "user/info": 5_000_000,
     "user/info/batchget": 5_000_000,
     "qrcode/create": 100_000,
+    "message/mass/send": 100,
+    "message/mass/sendall": 100,
+    "message/mass/preview": 100,
+    "message/mass/delete": 10,
+    "message/template/send": 100_000,
+    "draft/add": 1_000,
+    "material/add_material": 1_000,
+    "tags/create": 1_000,
     "stable_token": 500_000,
     "token": 2_000,
 }
-_MINUTE_QUOTAS = {"stable_token": 10_000}
+_MINUTE_QUOTAS = {"stable_token": 10_000, "message/mass/send": 60, "message/mass/sendall": 60}
 _CLEARS_A_MONTH = 10
 _RETRIES = 3
+_CALLS = calls.CALLS | codes.CALLS | mass.CALLS | materials.CALLS | notices.CALLS
 
 
 @dataclass(slots=True)
@@ -58,7 +67,8 @@ class PlayedWeChat:
     """One official account on the platform. Use `start()` and `stop()`, or `with`.
 
     `kind` is `service` or `subscription`; `mode` is `safe`, `compatible` or `plain`; `clock` gives the platform's time,
-    aware; `webhook` is where callbacks go; `deadline` is the seconds a callback may take, really five.
+    aware; `webhook` is where callbacks go; `deadline` is the seconds a callback may take, really five; a mass send is
+    over after `mass_seconds`, and a clientmsgid asked about again within `key_rest_seconds` (a minute) gets 45066.
     """
 
     app_id: str = "wx5823bf96d3bd56c7"
@@ -78,6 +88,10 @@ class PlayedWeChat:
     image_bytes: int = 2 * 1024 * 1024
     day_quotas: dict[str, int] = field(default_factory=lambda: dict(_DAY_QUOTAS))
     minute_quotas: dict[str, int] = field(default_factory=lambda: dict(_MINUTE_QUOTAS))
+    mass_seconds: float = 0.0
+    key_rest_seconds: float = 0.0
+    strict_openids: bool = False
+    content_first: bool = False
 
     def __post_init__(self) -> None:
         from wechatpy.crypto import WeChatCrypto
@@ -85,6 +99,16 @@ class PlayedWeChat:
         self.people: dict[str, Person] = {}
         self.uploads: dict[str, calls.Upload] = {}
         self.codes: dict[str, codes.SceneCode] = {}  # by the address that is drawn
+        self.masses: dict[int, mass.MassSend] = {}  # by msg_id
+        self.monthly: Counter[tuple[str, str]] = Counter()  # mass sends received, by month and openid
+        self.keys_asked: dict[str, datetime] = {}  # when a clientmsgid was last asked about
+        self.drafts: dict[str, dict[str, Any]] = {}
+        self.materials: dict[str, bytes] = {}
+        self.inline: dict[str, bytes] = {}  # pictures inside of articles, by address
+        self.tags: dict[int, str] = {}
+        self.notices: dict[str, tuple[str, ...]] = {}  # subscription notices: the fields of each template
+        self.templates: dict[str, tuple[str, ...]] = {}
+        self._events: list[tuple[datetime, str]] = []
         self.menu: list[dict[str, Any]] = []
         self.tokens: list[calls.Token] = []
         self.forced: list[datetime] = []
@@ -151,7 +175,7 @@ class PlayedWeChat:
     def _answer(self, path: str, request: Request) -> dict[str, Any]:
         if path == "clear_quota":
             return self._clear_quota(request)
-        call = calls.CALLS.get(path) or codes.CALLS.get(path)
+        call = _CALLS.get(path)
         if call is None:
             return calls.error(40066)
         if path not in ("stable_token", "token") and (code := self._token_code(request.query)):
@@ -216,6 +240,18 @@ class PlayedWeChat:
                 self.faults.append(str(error))
                 return None
         return None
+
+    def later(self, xml: str, seconds: float = 0.0) -> None:
+        """Have `tell` say so, no sooner than in so many seconds by the platform's clock."""
+        self._events.append((self.clock() + timedelta(seconds=seconds), xml))
+
+    async def tell(self) -> int:
+        """Deliver the results of jobs and notices that are due, oldest first. Returns how many were answered."""
+        now = self.clock()
+        with self.lock:
+            due = [event for event in self._events if event[0] <= now]
+            self._events = [event for event in self._events if event[0] > now]
+        return sum([await self.push(xml) is not None for _, xml in sorted(due)])
 
     async def handshake(self) -> bool:
         """The GET by which the platform verifies an address; True when the echo came back unchanged."""

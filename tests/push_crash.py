@@ -1,0 +1,329 @@
+"""A push to thousands while its nodes are killed, frozen and cut off: `python -m tests.push_crash --people 20000`.
+
+Proves that everybody entitled got it or stands on the doubtful list, that doubles stay within one per worker and fault,
+that nothing is stuck, and that the push ends by itself; prints what was done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from benchmarks import servers
+from bot.played.telegram import PlayedTelegram
+from bot.played.wechat import PlayedWeChat
+from campaigns import pushing, rights, words
+from campaigns.desk import Desk
+from content.bundle import Bundle
+from content.library import Library
+from storage import bulk, ids, revisions, tables
+from storage.store import Store
+from storage.tables import micros
+from storage.vault import Vault
+from tests.crash import _postgres
+from tests.houses import unhurried
+from tests.serving import SECRET, Node, free_port
+
+FAULTS = ("kill", "freeze", "cut", "drop", "lie", "storm", "leave")
+_LEASE_SECONDS = 61.0
+_CONTENT = {
+    **{"kind": "text", "text": {"zh": "周五见", "en": "See you on Friday"}, "poster": "", "buttons": []},
+    **{"about": "campaign", "wechat": "service"},
+}
+_AT_ONCE = 2_000
+_IN_FLIGHT = 64  # what one node may have on its way: bot/sender.py
+_PLATFORM_FAULTS = 3  # calls in trouble at a time
+
+
+@dataclass
+class Ran:
+    """What was done and found; `problems` must be empty."""
+
+    people: int
+    faults: Counter[str] = field(default_factory=Counter)
+    lied: int = 0  # calls that took effect though their answer said otherwise or was lost
+    got: int = 0
+    doubled: int = 0
+    doubtful: int = 0
+    left: int = 0
+    seconds: float = 0.0
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        done = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
+        return (
+            f"{self.people} people, {self.seconds:.0f} s; {done}; got it {self.got}, twice {self.doubled}, "
+            f"doubtful {self.doubtful}, left meanwhile {self.left}; {self.counts}"
+        )
+
+
+def fill(store: Store, world: PlayedTelegram, count: int) -> None:
+    """People who started the bot five days ago and agreed; every tenth never agreed."""
+    vault, at = Vault(SECRET.encode()), micros(datetime.now(UTC) - timedelta(days=5))
+    known = [world.person(6_000_000_000 + number) for number in range(count)]
+    for start in range(0, count, _AT_ONCE):
+        some = known[start : start + _AT_ONCE]
+        with store.begin() as connection:
+            first = ids.take_apart(connection, 2 * len(some))
+            persons, identities = [], []
+            for place, person in enumerate(some):
+                person.known = True
+                number, address = first + 2 * place, str(person.id)
+                agreed = (start + place) % 10 > 0
+                persons.append((number, at, "zh", "active", f"P{number:07d}", agreed, False))
+                digest = vault.digest("telegram", "main", address)
+                identities.append((number + 1, number, "telegram", "main", digest, address, True, at, "text", 0))
+            columns = "id created_at language status code consent guest"
+            bulk.insert(connection, tables.metadata.tables["subscriber"], tuple(columns.split()), persons)
+            columns = "id subscriber channel account digest address following heard_at heard_kind sent_since"
+            bulk.insert(connection, tables.metadata.tables["identity"], tuple(columns.split()), identities)
+
+
+def approve(store: Store) -> int:
+    """A push that is due in this second, written by one hand and approved by another; its number."""
+    now = datetime.now(UTC)
+    with store.begin() as connection:
+        campaign = revisions.campaigns(connection)[0]
+        number = revisions.current(connection, campaign)
+        assert number
+        library = Library(Bundle.of(revisions.files(connection, campaign, number)), number, words())
+        author = Desk(connection, "staff:1", rights.OPERATOR, now, "because")
+        wall = now.astimezone(library.plan.zone).replace(tzinfo=None)
+        push = pushing.create(
+            author, library, "crash", "crash", _CONTENT, "everyone", {"at": wall.isoformat()}, {"errors": 100}
+        )
+        pushing.submit(author, library, push.number)
+        pushing.approve(Desk(connection, "staff:2", rights.OPERATOR, now), library, push.number, alone=False)
+    return push.number
+
+
+class Crash:
+    """Two nodes, their platform, one push, and what befalls them."""
+
+    def __init__(self, url: str, folder: Path, people: int, seed: int, per_second: int) -> None:
+        self.ran, self.dice = Ran(people), random.Random(seed)
+        self.world = unhurried(seed=seed)
+        self.world.per_second = float(per_second)
+        self.wechat = PlayedWeChat(seed=seed)
+        self.url, self.folder, self.count = url, folder, people
+        self.left: set[int] = set()
+
+    async def run(self, faults: list[str], seconds: float, noon: Callable[[Path], str], *, outage: bool = False) -> Ran:
+        """Let the push go out while `faults` strike at random moments, then audit. With `outage` both nodes are down at
+        last for longer than a lease, by the database's clock; without, leases end by themselves."""
+        began = time.monotonic()
+        with self.world, self.wechat:
+            self.nodes = [Node(self.folder, self.url, free_port(), self.wechat, self.world) for _ in range(2)]
+            for node in self.nodes:
+                node.config.write_text(noon(node.config))
+            try:
+                self.nodes[0].upgrade()
+                for node in self.nodes:
+                    await node.begin()
+                store = Store(self.url, writer=False)
+                await asyncio.to_thread(fill, store, self.world, self.count)
+                self.number = await asyncio.to_thread(approve, store)
+                self.store = store
+                await self._strike(faults)
+                if outage:
+                    await self._outage()
+                await self._end(seconds)
+                for node in self.nodes:
+                    await node.stop()
+                self._audit()
+                store.close()
+            finally:
+                for node in self.nodes:
+                    node.kill()
+        self.ran.seconds = time.monotonic() - began
+        return self.ran
+
+    # ---- what befalls them
+
+    async def _strike(self, faults: list[str]) -> None:
+        self.dice.shuffle(faults)
+        frozen: list[asyncio.Task[None]] = []
+        for fault in faults:
+            await asyncio.sleep(self.dice.uniform(0.05, 1.0))
+            self.ran.faults[fault] += 1
+            node = self.dice.choice(self.nodes)
+            if fault == "freeze" and any(not task.done() for task in frozen):
+                await asyncio.wait(frozen)
+            if fault == "freeze":
+                self.frozen = node
+                frozen.append(asyncio.create_task(node.freeze(_LEASE_SECONDS + 5)))
+            elif fault == "kill":
+                awake = next(one for one in self.nodes if one is not getattr(self, "frozen", None) or one is node)
+                if any(not task.done() for task in frozen):
+                    awake = next(one for one in self.nodes if one is not self.frozen)
+                awake.kill()
+                await asyncio.sleep(self.dice.uniform(0.0, 0.5))
+                awake.start()
+                await awake.ready()
+            elif fault == "cut":
+                await asyncio.to_thread(self._cut)
+            elif fault == "leave":
+                await asyncio.to_thread(self._leave)
+            else:
+                self._trouble(fault)
+        if frozen:
+            await asyncio.wait(frozen)
+
+    async def _outage(self) -> None:
+        for node in self.nodes:
+            node.kill()
+        self.ran.faults["kill"] += len(self.nodes)
+        self._do("UPDATE delivery SET lease_until = lease_until - 120000000 WHERE lease_until IS NOT NULL RETURNING id")
+        for node in self.nodes:
+            node.start()
+        for node in self.nodes:
+            await node.ready()
+
+    def _cut(self) -> None:
+        """Every session of the nodes with the database ends at once."""
+        self._do(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND pid <> pg_backend_pid()"
+        )
+
+    def _do(self, sql: str, **values: Any) -> list[Any]:
+        for _ in range(5):
+            try:
+                with self.store.begin() as connection:
+                    return list(connection.execute(text(sql), values))
+            except DBAPIError:  # our own session was among those that ended
+                time.sleep(0.05)
+        raise AssertionError(sql)
+
+    def _leave(self) -> None:
+        """Ten people opt out; from here on no request to them may begin."""
+        some = [self.dice.randrange(self.count) for _ in range(10)]
+        addresses = [str(6_000_000_000 + number) for number in some]
+        for address in addresses:
+            self._do(
+                "UPDATE subscriber SET consent = FALSE WHERE id = (SELECT subscriber FROM identity "
+                "WHERE address = :a) RETURNING id",
+                a=address,
+            )
+        self.left |= {int(address) for address in addresses}
+
+    def _trouble(self, fault: str) -> None:
+        if fault == "drop":  # taken, and the answer lost; or lost on the way there
+            accept = self.dice.random() < 0.5
+            self.ran.lied += _PLATFORM_FAULTS * accept
+            self.world.fail("sendMessage", _PLATFORM_FAULTS, drop=True, accept=accept)
+        elif fault == "lie":  # 5xx after accepting
+            self.ran.lied += _PLATFORM_FAULTS
+            self.world.fail("sendMessage", _PLATFORM_FAULTS, code=self.dice.choice((500, 502, 504)), accept=True)
+        else:
+            self.world.fail("sendMessage", 20, retry_after=1)
+
+    # ---- and then
+
+    async def _end(self, seconds: float) -> None:
+        """Leases end by themselves; nobody helps."""
+        until, state = time.monotonic() + seconds, ""
+        while state != "done" and time.monotonic() < until:
+            await asyncio.sleep(0.2)
+            state = (await asyncio.to_thread(self._do, "SELECT state FROM push WHERE number = :n", n=self.number))[0][0]
+        if state != "done":
+            left = self._do("SELECT state, reason, COUNT(*) FROM delivery WHERE run IS NOT NULL GROUP BY 1, 2")
+            self.ran.problems.append(f"the push is {state} after {seconds} s: {left}")
+
+    def _audit(self) -> None:
+        ran = self.ran
+        rows = {
+            int(row.address): row
+            for row in self._do(
+                "SELECT i.address, d.state, d.reason, d.tries FROM delivery d JOIN identity i ON i.id = d.identity "
+                "WHERE d.run IS NOT NULL"
+            )
+        }
+        (total,) = self._do("SELECT COUNT(*), COUNT(DISTINCT subscriber) FROM delivery WHERE run IS NOT NULL")
+        if tuple(total) != (ran.people, ran.people):
+            ran.problems.append(f"{total} rows and persons for {ran.people} people")
+        for row in self._do("SELECT people, counts FROM push_run"):
+            ran.counts = json.loads(row.counts or "{}")
+            if sum(sum(reasons.values()) for reasons in ran.counts.values()) != row.people:
+                ran.problems.append(f"the counts do not add up to {row.people}: {ran.counts}")
+        for address, person in self.world.people.items():
+            self._audit_one(address, sum("周五见" in one.text for one in person.received), rows.get(address))
+        strikes = ran.faults["kill"] + ran.faults["freeze"] + ran.faults["cut"]
+        if ran.doubled > strikes * _IN_FLIGHT + ran.lied:
+            ran.problems.append(f"{ran.doubled} got it twice after {strikes} strikes and {ran.lied} lies")
+        if ran.doubtful > strikes * _IN_FLIGHT + ran.lied:
+            ran.problems.append(f"{ran.doubtful} in doubt after {strikes} strikes and {ran.lied} lies")
+        ran.problems += [*map(str, self.world.faults)]
+        ran.problems += [line for node in self.nodes for line in node.broken()]
+
+    def _audit_one(self, address: int, got: int, row: Any) -> None:
+        ran, number = self.ran, address - 6_000_000_000
+        ran.got += got > 0
+        ran.doubled += got > 1
+        if row is None:
+            ran.problems.append(f"{address}: has no row")
+            return
+        ran.doubtful += row.state == "doubtful"
+        if got > 2:
+            ran.problems.append(f"{address}: got it {got} times")
+        if number % 10 == 0 and (got or row.state != "refused"):
+            ran.problems.append(f"{address}: never agreed, got it {got} times, {row.state}")
+        elif number % 10 and address in self.left:
+            ran.left += 1
+            if (row.state == "sent") != (got > 0) and row.state != "doubtful":
+                ran.problems.append(f"{address}: left, got it {got} times, {row.state} {row.reason}")
+        elif number % 10:
+            if row.state == "sent" and not got:
+                ran.problems.append(f"{address}: sent, and never got it")
+            elif row.state not in ("sent", "doubtful"):
+                ran.problems.append(f"{address}: {row.state} {row.reason}")
+
+
+def awake(folder: Path) -> Callable[[Path], str]:
+    """Configurations whose plan is open today and has no quiet hours at this time of the day."""
+    plan = servers.plan(folder)
+
+    def noon(config: Path) -> str:
+        lines = config.read_text().splitlines()
+        return "\n".join(f'plan = "{plan}"' if line.startswith("plan =") else line for line in lines) + "\n"
+
+    return noon
+
+
+def main() -> int:
+    """The whole one. Returns the exit code."""
+    parser = argparse.ArgumentParser(description="a push to many while two nodes on PostgreSQL are struck")
+    parser.add_argument("--people", type=int, default=20_000)
+    parser.add_argument("--strikes", type=int, default=42)
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    faults = [FAULTS[place % len(FAULTS)] for place in range(asked.strikes)]
+    while faults.count("freeze") > 2:  # each lasts longer than a lease
+        faults.remove("freeze")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        crash = Crash(_postgres(folder), folder, asked.people, asked.seed, 1_000)
+        ran = asyncio.run(crash.run(faults, 900, awake(folder)))
+    print(ran)
+    for problem in ran.problems[:50]:
+        print(f"! {problem}")
+    return 1 if ran.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""`koukou push` as an operator types it, without a serving process and beside one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands import koukou
+from tests.talking import SHIPPED
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "config.toml"
+    file.write_text(
+        f'[service]\nplan = "{SHIPPED}"\nlanguage = "en"\n[storage]\nurl = "sqlite:///{tmp_path}/k.db"\n'
+        "[console]\nsecond_person = false\n"
+    )
+    assert koukou(file, "plan", "apply", str(SHIPPED)).exit_code == 0
+    return file
+
+
+def told(config: Path, *words: str) -> Any:
+    done = koukou(config, "push", *words, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+WRITTEN = ("--name", "Friday", "--text", "zh=周五见", "--text", "en=See you", "--at", "2030-12-01T10:00")
+
+
+def test_the_plans_pushes_wait_for_approval_and_each_step_is_told(config: Path) -> None:
+    planned = {push["name"]: push for push in told(config, "list")}
+    assert set(planned) == {"opening", "quiz", "new-year", "spring-festival", "weekly-checkin"}
+    assert {push["state"] for push in planned.values()} == {"submitted"}
+    assert koukou(config, "plan", "apply", str(SHIPPED)).exit_code == 0  # again: nothing new
+    assert len(told(config, "list")) == 5
+    number = str(planned["weekly-checkin"]["number"])
+    assert told(config, "approve", number)["state"] == "scheduled"
+    again = koukou(config, "push", "approve", number)
+    assert (again.exit_code, "the push is scheduled, so it cannot approve" in again.stderr) == (1, True)
+    assert told(config, "pause", number, "--why", "rain")["state"] == "paused"
+    assert told(config, "resume", number)["state"] == "scheduled"
+    assert told(config, "cancel", number)["state"] == "cancelled"
+    shown = told(config, "show", number)
+    steps = ["create", "submit", "approve", "schedule", "pause", "resume", "schedule", "cancel"]
+    assert [step["step"] for step in shown["steps"]] == steps
+    assert shown["steps"][4]["why"] == "rain"
+    assert [push["number"] for push in told(config, "list", "--state", "cancelled")] == [int(number)]
+
+
+def test_a_push_is_written_in_one_line(config: Path) -> None:
+    push = told(config, "create", *WRITTEN, "--button", "签到", "--first", "1", "--rest", "10")
+    assert (push["state"], push["limits"]) == ("submitted", {"first": 100, "rest": 10, "errors": 20})
+    assert push["content"]["buttons"] == ["签到"]
+    assert told(config, "preview", str(push["number"])) == []
+    assert told(config, "send-back", str(push["number"]), "--why", "shorter")["state"] == "draft"
+    assert told(config, "submit", str(push["number"]))["state"] == "submitted"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("create", "--name", "F", "--text", "en=x", "--at", "2030-12-01T10:00"), "the text is missing in zh"),
+        (("create", *WRITTEN, "--button", "blah"), "nothing that the bot understands"),
+        (("create", *WRITTEN, "--poster", "none"), "the plan has no poster none"),
+        (("create", *WRITTEN[:-1], "tomorrow"), "write the time 'tomorrow' as"),
+        (("create", *WRITTEN[:-2], "--cron", "70 1 * * *"), "'70' is no minute"),
+        (("approve", "999"), "there is no push 999"),
+        (("show", "999"), "there is no push 999"),
+    ],
+)
+def test_what_is_wrong_is_named(config: Path, words: tuple[str, ...], says: str) -> None:
+    done = koukou(config, "push", *words)
+    assert (done.exit_code, says in done.stderr) == (1, True), done.output
+    assert len(told(config, "list")) == 5
+
+
+def test_the_author_does_not_approve(config: Path) -> None:
+    config.write_text(config.read_text().replace("second_person = false", "second_person = true"))
+    number = str(told(config, "list")[0]["number"])
+    done = koukou(config, "push", "approve", number)
+    assert (done.exit_code, "somebody else than its author" in done.stderr) == (1, True)

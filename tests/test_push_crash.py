@@ -1,0 +1,25 @@
+"""The short form of `python -m tests.push_crash`: a push to thousands over two nodes, killed and cut off."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.push_crash import Crash, awake
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_push_survives_kills_cuts_and_lies(
+    tmp_path: Path, empty_postgres_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crash = Crash(empty_postgres_url, tmp_path, 3_000, 2026, 300)
+    faults = [*["kill"] * 3, *["cut"] * 3, *["drop"] * 3, *["lie"] * 2, "storm", *["leave"] * 3]
+    ran = asyncio.run(crash.run(faults, 180, awake(tmp_path), outage=True))
+    with capsys.disabled():
+        print(f"\n{ran}")
+    assert ran.problems == []
+    assert ran.got > 2_500
+    assert sum(ran.faults.values()) == len(faults) + 2
