@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -55,13 +56,19 @@ def test_doors_pages_and_strangers_find_their_way() -> None:
     assert asked("/door/")[0] == 404
 
 
-def test_a_fault_before_the_answer_is_a_plain_500(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """What was logged so far: printed, or handed to logging once an earlier test of this process has set it up."""
+    return lambda: capsys.readouterr().out + caplog.text
+
+
+def test_a_fault_before_the_answer_is_a_plain_500(said: Callable[[], str]) -> None:
     status, body = asked("/door", door=Door(answers=False, fails=True))
     assert status == 500 and "请稍后再试".encode() in body and b"s3cret" not in body
-    assert "request_failed" in capsys.readouterr().out
+    assert "request_failed" in said()
 
 
-def test_a_fault_after_the_answer_is_logged_and_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_after_the_answer_is_logged_and_changes_nothing(said: Callable[[], str]) -> None:
     assert asked("/door", door=Door(answers=True, fails=True)) == (200, b"success")
-    printed = capsys.readouterr().out
+    printed = said()
     assert "fault_after_answer" in printed and "request_failed" not in printed
