@@ -30,7 +30,7 @@ from bot.schedule import SLOT_STALE_SECONDS, Schedule
 from bot.sender import Sender
 from bot.service import House
 from bot.writer import Writer
-from campaigns import pushing, rights, running, words
+from campaigns import push_plan, rights, running, words
 from campaigns.desk import Desk, apply_plan
 from content.bundle import Bundle
 from content.faults import PlanFaults
@@ -196,7 +196,7 @@ def _apply_first(app: App) -> None:
             if faults:
                 raise NothingToServe(faults)
             desk = Desk(connection, "operator", rights.OPERATOR, app.now(), "first start")
-            pushing.sync(desk, bundle.plan, apply_plan(desk, bundle, None).number)
+            push_plan.sync(desk, bundle.plan, apply_plan(desk, bundle, None).number)
 
 
 def open_channels(settings: Settings, house: House) -> list[Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot import followers
-from campaigns import copies, pushing, rights
+from campaigns import copies, push_plan, rights
 from campaigns.asked import Fault, Unfit
 from campaigns.desk import ActRefused, Desk, apply_plan
 from content.bundle import Bundle
@@ -104,7 +104,7 @@ def perform(connection: Any, asked: dict[str, Any], now: Any) -> dict[str, Any]:
         bundle = Bundle.of(files)
         applied = apply_plan(desk, bundle, asked["expected"])
         if applied.changed:
-            pushing.sync(desk, bundle.plan, applied.number)
+            push_plan.sync(desk, bundle.plan, applied.number)
         return {"number": applied.number, "changed": applied.changed}
     if asked["act"] == "backup.release":
         desk = Desk(connection, "operator", rights.OPERATOR, now)

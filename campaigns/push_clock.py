@@ -59,10 +59,10 @@ def begin(desk: Desk, number: int, library: Library, said: Mapping[str, str]) ->
         if push.state == "running" or later:
             pushes.write(desk.connection, replace(push, next_at=later), desk.now)
         else:
-            pushing.step_by_itself(desk, push, "miss", next_at=None)
+            pushing.take_step(desk, push, "miss", next_at=None)
         return
     push_runs.begin(desk.connection, push.number, push.campaign, occurrence, push.revision, said, desk.now)
-    pushing.step_by_itself(desk, push, "begin", next_at=later)
+    pushing.take_step(desk, push, "begin", next_at=later)
 
 
 def stood_still(desk: Desk, since: datetime) -> timedelta:
@@ -74,7 +74,7 @@ def _make_room(desk: Desk, push: Push) -> Push:
     for run in push_runs.live_of(desk.connection, push.number):
         if run.state == "running" and run.opened and not push_runs.waiting(desk.connection, run.id):
             _end(desk, run, "done")
-            return pushing.step_by_itself(desk, push, "schedule")
+            return pushing.take_step(desk, push, "schedule")
     return push
 
 

@@ -6,7 +6,7 @@ itself, is not known here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,11 +15,8 @@ from campaigns import push_audience
 from campaigns.desk import ActRefused, Desk, NotAllowed
 from content import pushes as saying
 from content.library import Library
-from content.occasions import BadSchedule, following, recurs, weekly
-from content.plan.model import Plan
-from content.plan.outreach import Push as Planned
-from storage import kept, mass_jobs, push_runs, push_tests, pushes, standing
-from storage.draft import dumps
+from content.occasions import BadSchedule, following, recurs
+from storage import mass_jobs, push_runs, pushes
 from storage.pushes import Push, Step
 
 WHY_MAX = 400
@@ -28,7 +25,6 @@ LATEST_MINUTES = 120  # how late a push may begin unless it says otherwise
 RAMP_MINUTES = 30
 OPERATOR = "operator"
 SYSTEM = "system"
-_TEST_KEY_SECONDS = 86_400.0  # a form sent twice sends one test
 
 # step: (from which states, to which).
 STEPS: dict[str, tuple[frozenset[str], str]] = {
@@ -57,7 +53,7 @@ def create(
     limits: Mapping[str, Any] | None = None,
 ) -> Push:
     """A draft; the same `key` again gives the push that it made. Needs `pushes.write`. Raises ActRefused."""
-    _may(desk, "pushes.write")
+    may(desk, "pushes.write")
     push = Push(
         key=key,
         campaign=library.plan.id,
@@ -65,14 +61,14 @@ def create(
         content=dict(content),
         audience=audience,
         schedule=dict(schedule),
-        limits=_limits(limits or {}),
+        limits=limits_of(limits or {}),
         revision=library.revision,
         author=desk.actor,
     )
     _sound(push, library, desk)
     stored = pushes.add(desk.connection, push, desk.now)
     if stored.made_at == desk.now and stored.author == desk.actor and not pushes.steps(desk.connection, stored.number):
-        _keep(desk, stored, "create")
+        keep_step(desk, stored, "create")
     elif stored.said != push.said:
         raise ActRefused("这张表单已经用过，请重新打开", "this form was used already; open it again")
     return stored
@@ -90,36 +86,36 @@ def change(
     limits: Mapping[str, Any] | None = None,
 ) -> Push:
     """Write a push anew: what was approved needs approval again. The same as before changes nothing."""
-    _may(desk, "pushes.write")
-    push = _of(desk, number)
+    may(desk, "pushes.write")
+    push = locked(desk, number)
     written = replace(
         push,
         name=_name(name),
         content=dict(content),
         audience=audience,
         schedule=dict(schedule),
-        limits=_limits(limits or {}),
+        limits=limits_of(limits or {}),
         revision=library.revision,
     )
     _sound(written, library, desk)
     if written.said == push.said and push.revision == library.revision:
         return push
-    return _step(desk, written, "change", author=desk.actor, approved_by="", next_at=None)
+    return take_step(desk, written, "change", author=desk.actor, approved_by="", next_at=None)
 
 
 def submit(desk: Desk, library: Library, number: int) -> Push:
     """Hand it to a colleague for approval. Needs `pushes.write`."""
-    _may(desk, "pushes.write")
-    push = _of(desk, number)
+    may(desk, "pushes.write")
+    push = locked(desk, number)
     _sound(push, library, desk)
-    return _step(desk, push, "submit")
+    return take_step(desk, push, "submit")
 
 
 def send_back(desk: Desk, number: int) -> Push:
     """Give it back to its author, saying why. Needs `pushes.approve`."""
-    _may(desk, "pushes.approve")
+    may(desk, "pushes.approve")
     _say_why(desk)
-    return _step(desk, _of(desk, number), "send_back")
+    return take_step(desk, locked(desk, number), "send_back")
 
 
 def approve(desk: Desk, library: Library, number: int, *, alone: bool) -> Push:
@@ -127,8 +123,8 @@ def approve(desk: Desk, library: Library, number: int, *, alone: bool) -> Push:
 
     It keeps the plan's revision of this moment. Raises ActRefused when its time is over.
     """
-    _may(desk, "pushes.approve")
-    push = _of(desk, number)
+    may(desk, "pushes.approve")
+    push = locked(desk, number)
     if push.author == desk.actor and not alone:
         raise ActRefused(
             "推送要由作者以外的人复核（[console] second_person）",
@@ -136,12 +132,12 @@ def approve(desk: Desk, library: Library, number: int, *, alone: bool) -> Push:
         )
     _sound(push, library, desk)
     # What is to go out once may still begin a little late; what comes again waits for its next time.
-    since = desk.now if recurs(push.schedule) else desk.now - _latest(push)
+    since = desk.now if recurs(push.schedule) else desk.now - latest_start(push)
     due = following(push.schedule, library.plan.zone, since)
     if due is None:
         raise ActRefused("发送时间已经过了，请改时间", "its time is over; change the time")
-    approved = _step(desk, push, "approve", approved_by=desk.actor, revision=library.revision)
-    return _step(_as_system(desk), approved, "schedule", next_at=due)
+    approved = take_step(desk, push, "approve", approved_by=desk.actor, revision=library.revision)
+    return take_step(_as_system(desk), approved, "schedule", next_at=due)
 
 
 def pause(desk: Desk, number: int) -> Push:
@@ -158,85 +154,24 @@ def pause_by_itself(desk: Desk, number: int) -> Push:
 def resume(desk: Desk, library: Library, number: int) -> Push:
     """Go on where it stood. Needs `pushes.write` and a reason."""
     _may_hold(desk)
-    push = _of(desk, number)
+    push = locked(desk, number)
     runs = [run for run in push_runs.live_of(desk.connection, number) if run.state == "paused"]
-    resumed = _step(desk, push, "resume")
+    resumed = take_step(desk, push, "resume")
     for run in runs:
         push_runs.resumed(desk.connection, run.id)
         push_runs.set_state(desk.connection, run.id, "running" if run.opened else "opening", ["paused"])
-    return resumed if runs else _rest(desk, library, resumed)
+    return resumed if runs else rest_or_finish(desk, library, resumed)
 
 
 def cancel(desk: Desk, number: int) -> Push:
     """End it: whoever has not got it does not get it. Needs `pushes.write` and a reason."""
     _may_hold(desk)
-    push = _step(desk, _of(desk, number), "cancel", next_at=None)
+    push = take_step(desk, locked(desk, number), "cancel", next_at=None)
     for run in push_runs.live_of(desk.connection, number):
         push_runs.set_state(desk.connection, run.id, "paused", push_runs.LIVE)  # nothing more is opened
         mass_jobs.drop(desk.connection, run.id, "cancelled", desk.now)
         push_runs.give_up(desk.connection, run.id, "cancelled", desk.now)
     return push
-
-
-def send_test(
-    desk: Desk, library: Library, number: int, subscriber: int, ways: Mapping[str, Sequence[str]], key: str = ""
-) -> bool:
-    """Send what a push says to one tester at once, before all pushes, where they are reached best.
-
-    `ways` are accounts (`channel:account`) by how a push can go out there. False for a `key` that was used already.
-    Needs `pushes.write`; raises ActRefused for whoever is no tester.
-    """
-    _may(desk, "pushes.write")
-    push = _of(desk, number)
-    for zh, en in saying.faults(push.content, library):
-        raise ActRefused(zh, en)
-    try:
-        person = standing.locked(desk.connection, subscriber)
-    except KeyError:
-        raise ActRefused(f"没有用户 {subscriber}", f"there is no subscriber {subscriber}") from None
-    if not push_tests.is_tester(desk.connection, person.id) or person.blocked:
-        raise ActRefused(
-            f"用户 {person.id} 不是测试用户；先在用户页上指定为测试用户",
-            f"subscriber {person.id} is no tester; name them a tester on their page first",
-        )
-    spoken = [*ways.get("service", ()), *ways.get("mass", ())]
-    to = push_tests.place(desk.connection, person.id, [*ways.get("bot", ()), *spoken], ways.get("page", ()))
-    if to is None:
-        raise ActRefused(
-            f"用户 {person.id} 在现有渠道上收不到：没有关注，或渠道没有开",
-            f"subscriber {person.id} cannot be reached: they follow no account that is open",
-        )
-    if key and not kept.count(desk.connection, f"push-test/{number}/{key}", 1, _TEST_KEY_SECONDS):
-        return False
-    language = to.language if to.language in library.plan.languages else library.plan.languages[0]
-    said = dumps(saying.both(push.content, library, library.revision, language))
-    push_tests.queue(desk.connection, person.id, to, said, int(to.account in spoken), desk.now)
-    desk.note("push.tested", push.campaign, library.revision, {"push": number}, person.id)
-    return True
-
-
-def sync(desk: Desk, plan: Plan, revision: int) -> list[Push]:
-    """Make the pushes of the plan's revision those that are here: new ones and changed ones wait for approval, and one
-    that the plan no longer has is cancelled. Whatever runs or is over stays as it is. Needs `plan.apply`."""
-    desk.require("plan.apply")
-    campaign, social = plan.id, plan.social
-    known = pushes.of_plan(desk.connection, campaign)
-    planned = {one.id: _planned(plan, revision, one, desk.actor) for one in (social.pushes or () if social else ())}
-    touched = []
-    for name, push in planned.items():
-        before = known.get(name)
-        if before is None:
-            stored = pushes.add(desk.connection, push, desk.now)
-            _keep(desk, stored, "create")
-            touched.append(_step(desk, stored, "submit"))
-        elif before.said != push.said and before.state in STEPS["change"][0] | {"missed"}:
-            anew = replace(push, number=before.number, state="draft", made_at=before.made_at)
-            _keep(desk, pushes.write(desk.connection, anew, desk.now), "change")
-            touched.append(_step(desk, anew, "submit"))
-    for name in known.keys() - planned.keys():
-        if known[name].state in STEPS["change"][0]:
-            touched.append(_step(desk, known[name], "cancel", next_at=None))
-    return touched
 
 
 def only_look(branch: str) -> tuple[str, str]:
@@ -253,39 +188,28 @@ def only_look(branch: str) -> tuple[str, str]:
 
 def rest_or_finish(desk: Desk, library: Library, push: Push) -> Push:
     """Its run is over: wait for the next time, or be done."""
-    return _rest(desk, library, push)
-
-
-def step_by_itself(desk: Desk, push: Push, step: str, **changes: Any) -> Push:
-    """A step that nobody takes: begin, miss, schedule, finish."""
-    return _step(desk, push, step, **changes)
-
-
-def latest_start(push: Push) -> timedelta:
-    """How late it may begin; later it is missed."""
-    return _latest(push)
-
-
-# ---- helpers
-
-
-def _rest(desk: Desk, library: Library, push: Push) -> Push:
     due = push.next_at or following(push.schedule, library.plan.zone, desk.now)
     # A time that has come meanwhile is kept: the clock begins it, or shows that it was missed.
     if due is None or due >= library.plan.window.end:
-        return _step(_as_system(desk), push, "finish", next_at=None)
-    return _step(_as_system(desk), push, "schedule", next_at=due)
+        return take_step(_as_system(desk), push, "finish", next_at=None)
+    return take_step(_as_system(desk), push, "schedule", next_at=due)
+
+
+# ---- parts of acts
 
 
 def _hold(desk: Desk, number: int) -> Push:
-    push = _step(desk, _of(desk, number), "pause")
+    push = take_step(desk, locked(desk, number), "pause")
     for run in push_runs.live_of(desk.connection, number):
         push_runs.set_state(desk.connection, run.id, "paused", ["opening", "running"])
     return push
 
 
-def _step(desk: Desk, push: Push, step: str, **changes: Any) -> Push:
-    """Take a step from where the push stands, or refuse it; what it changes is written with it."""
+def take_step(desk: Desk, push: Push, step: str, **changes: Any) -> Push:
+    """Take a step of STEPS from where the push stands; what it changes is written with it. Asks for no right: acts do.
+
+    Raises ActRefused where the step may not follow.
+    """
     before, after = STEPS[step]
     if push.state not in before:
         raise ActRefused(
@@ -293,16 +217,18 @@ def _step(desk: Desk, push: Push, step: str, **changes: Any) -> Push:
             f"the push is {push.state}, so it cannot {step.replace('_', ' ')}; look at it again",
         )
     written = pushes.write(desk.connection, replace(push, state=after, **changes), desk.now)
-    _keep(desk, written, step)
+    keep_step(desk, written, step)
     return written
 
 
-def _keep(desk: Desk, push: Push, step: str) -> None:
+def keep_step(desk: Desk, push: Push, step: str) -> None:
+    """Keep that a step was taken, by whom and why."""
     pushes.note_step(desk.connection, push.number, Step(step, push.state, desk.actor, desk.now, desk.why))
     desk.note(f"push.{step}", push.campaign, push.revision, {"push": push.number})
 
 
-def _of(desk: Desk, number: int) -> Push:
+def locked(desk: Desk, number: int) -> Push:
+    """One push, which nobody else steps until the commit. Raises ActRefused."""
     push = pushes.find(desk.connection, number, lock=True)
     if push is None:
         raise ActRefused(f"没有第 {number} 号推送", f"there is no push {number}")
@@ -326,8 +252,12 @@ def _name(name: str) -> str:
     return clean
 
 
-def _limits(given: Mapping[str, Any]) -> dict[str, Any]:
-    """`first`: share per 10,000 that gets it at once; `rest`: minutes until the others do; `errors`: per cent."""
+def limits_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Limits with nothing left out. `first`: share per 10,000 that gets it at once; `rest`: minutes until the others
+    do; `errors`: per cent.
+
+    Raises ActRefused.
+    """
     first, rest, errors = (
         int(given.get("first", 10_000)),
         int(given.get("rest", RAMP_MINUTES)),
@@ -341,40 +271,20 @@ def _limits(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"first": first, "rest": rest, "errors": errors}
 
 
-def _latest(push: Push) -> timedelta:
+def latest_start(push: Push) -> timedelta:
+    """How late it may begin; later it is missed."""
     return timedelta(minutes=int(push.schedule.get("latest", LATEST_MINUTES)))
 
 
-def _planned(plan: Plan, revision: int, one: Planned, author: str) -> Push:
-    if one.at is not None:
-        schedule: dict[str, Any] = {"at": one.at.isoformat()}
-    else:
-        assert one.weekday and one.hour
-        schedule = {"cron": weekly(one.weekday, one.hour)}
-    if one.latest is not None:
-        schedule["latest"] = int(one.latest.total_seconds() // 60)
-    return Push(
-        key=f"plan/{plan.id}/{one.id}",
-        campaign=plan.id,
-        name=one.id,
-        content=saying.of_plan(one, plan.languages),
-        audience=one.to,
-        schedule=schedule,
-        limits=_limits({}),
-        revision=revision,
-        author=author,
-    )
-
-
-def _may(desk: Desk, right: str) -> None:
-    """The right, and everybody's people: a push reaches those of all branches."""
+def may(desk: Desk, right: str) -> None:
+    """The right, and everybody's people: a push reaches those of all branches. Raises NotAllowed."""
     desk.require(right)
     if desk.branch is not None:
         raise NotAllowed(*only_look(desk.branch))
 
 
 def _may_hold(desk: Desk) -> None:
-    _may(desk, "pushes.write")
+    may(desk, "pushes.write")
     _say_why(desk)
 
 

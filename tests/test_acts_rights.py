@@ -29,7 +29,8 @@ ROLES = [*rights.ROLES, ""]
 HELPERS = {"desk:may_see", "desk:sees", "asked:rows_of", "moves:in_force", "moves:weigh"}  # parts of acts, not acts
 # What the service does with pushes by itself, with no right to ask for.
 HELPERS |= {"push_clock:begin", "push_clock:look_after", "push_clock:stood_still"}
-HELPERS |= {"pushing:pause_by_itself", "pushing:rest_or_finish", "pushing:step_by_itself"}
+HELPERS |= {"pushing:pause_by_itself", "pushing:rest_or_finish"}
+HELPERS |= {f"pushing:{part}" for part in ("keep_step", "locked", "may", "take_step")}
 # Nothing to act upon in the scene: no member of staff, no restored copy, nobody who was brought.
 WITHOUT_OBJECT = {"copies:release", "standing:reject", "staff:activate", "staff:change", "staff:reset"}
 FOLDER = Path(campaigns.__file__).parent
@@ -118,6 +119,8 @@ class Scene:
             "proposals:listed": (),
             "proposals:propose": (LIBRARY, "goodwill", "points", asked, "key"),
             "proposals:withdraw": (number,),
+            "push_plan:sync": (SHIPPED_LIBRARY.plan, 1),
+            "push_trial:send_test": (SHIPPED_LIBRARY, self.pushes["draft"], self.tester, {"service": ["wechat:main"]}),
             "pushing:approve": (SHIPPED_LIBRARY, self.pushes["submitted"]),
             "pushing:cancel": (self.pushes["draft"],),
             "pushing:change": (SHIPPED_LIBRARY, self.pushes["draft"]),
@@ -125,9 +128,7 @@ class Scene:
             "pushing:pause": (self.pushes["scheduled"],),
             "pushing:resume": (SHIPPED_LIBRARY, self.pushes["paused"]),
             "pushing:send_back": (self.pushes["submitted"],),
-            "pushing:send_test": (SHIPPED_LIBRARY, self.pushes["draft"], self.tester, {"service": ["wechat:main"]}),
             "pushing:submit": (SHIPPED_LIBRARY, self.pushes["draft"]),
-            "pushing:sync": (SHIPPED_LIBRARY.plan, 1),
             "revealing:reveal": (person, "asked"),
             "staff:activate": (1, True),
             "staff:add": ("somebody", ["service"], None, "zh", "hash", later),

@@ -24,7 +24,7 @@ from bot.console.pages.push_words import TONES, Say, wall
 from bot.console.pages.pushes import PUSHES
 from bot.console.push_form import seen
 from bot.console.visit import Missing, Visit, Wrong
-from campaigns import push_clock, pushing
+from campaigns import push_clock, push_trial, pushing
 from campaigns.desk import ActRefused
 from content.library import Library
 from content.occasions import BadSchedule, days
@@ -220,7 +220,7 @@ async def test(visit: Visit) -> Response:
         if len(found) != 1:
             raise Wrong(*(text.format(who=kept["who"]) for text in WORDS["several" if found else "nobody"]))
         (person,) = found
-        sent = await visit.act(lambda desk: pushing.send_test(desk, library, push.number, person, ways, key))
+        sent = await visit.act(lambda desk: push_trial.send_test(desk, library, push.number, person, ways, key))
     except (Wrong, ActRefused) as refused:
         return await _show(visit, push, refused=refused, kept=kept)
     visit.app.sender.wake()
