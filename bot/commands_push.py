@@ -16,6 +16,7 @@ from uuid import uuid4
 import typer
 
 from bot import terminal
+from bot.commands_standing import Who, found
 from bot.terminal import Json, refuse, say, show_json
 
 if TYPE_CHECKING:
@@ -159,6 +160,21 @@ def preview(context: typer.Context, number: Number, as_json: Json = False) -> No
     )
 
 
+@push_cli.command("send-test")
+def send_test(context: typer.Context, number: Number, subscriber: Who, as_json: Json = False) -> None:
+    """马上试发给一位测试用户，不算推送 | send it at once to one tester; it counts as no push."""
+    person = found(terminal.settings_of(context), subscriber)
+    asked = {"act": "push.send_test", "number": number, "subscriber": person.id, "key": f"cli/{uuid4()}"}
+    done = _act(context, asked)
+    if as_json:
+        show_json(done)
+        return
+    say(
+        f"第 {number} 号推送已排队发给测试用户 {person.id}，服务在运行时马上发出",
+        f"push {number} is queued for tester {person.id}; it leaves as soon as the service runs",
+    )
+
+
 # ---- doing it
 
 
@@ -172,7 +188,7 @@ def perform(
     alone: bool,
 ) -> dict[str, Any]:
     """Do one of these acts in the given transaction, as the operator. Raises ActRefused, KeyError, ValueError."""
-    from campaigns import push_clock, pushing, rights
+    from campaigns import push_clock, push_trial, pushing, rights
     from campaigns.desk import ActRefused, Desk
     from storage import push_opening, pushes
 
@@ -185,11 +201,15 @@ def perform(
         return {"push": _tree(done)}
     number = int(asked["number"])
     if act == "preview":
-        found = pushes.find(connection, number)
-        if found is None:
+        asked_for = pushes.find(connection, number)
+        if asked_for is None:
             raise ActRefused(f"没有第 {number} 号推送", f"there is no push {number}")
-        rows = push_opening.preview(connection, push_clock.rule(found, library, ways, now), now)
+        rows = push_opening.preview(connection, push_clock.rule(asked_for, library, ways, now), now)
         return {"people": [dict(zip(("account", "way", "reason", "people"), row, strict=True)) for row in rows]}
+    if act == "send_test":
+        person = int(asked["subscriber"])
+        sent = push_trial.send_test(desk, library, number, person, ways, str(asked["key"]))
+        return {"push": number, "subscriber": person, "sent": sent}
     if act not in _ACTS:
         raise ValueError(asked["act"])
     if act == "approve":

@@ -88,7 +88,7 @@ def _do(
 ) -> None:
     """Show whom it concerns, ask where somebody sits there, do it and say what came of it."""
     settings = terminal.settings_of(context)
-    one = _found(settings, who)
+    one = found(settings, who)
     _show(one)
     if not yes and sys.stdin.isatty():
         typer.confirm("继续吗？" if language() == "zh" else "go on?", abort=True)
@@ -100,7 +100,7 @@ def _do(
     say(f"用户 {one.id}：{zh}", f"subscriber {one.id}: {en}")
 
 
-def _found(settings: Settings, who: str) -> Person:
+def found(settings: Settings, who: str) -> Person:
     """The one person whom these words name; ends the command when they name none, or several."""
     from storage import story
     from storage.vault import Vault, secret_for
@@ -110,14 +110,14 @@ def _found(settings: Settings, who: str) -> Person:
     channels = type(settings.channels).model_fields
     accounts = [(channel, account) for channel in channels for account, _ in settings.accounts(channel)]
     with store.read() as connection:
-        found = story.find(connection, Vault(secret_for(store, secret)), who, accounts)
+        known = story.find(connection, Vault(secret_for(store, secret)), who, accounts)
     store.close()
-    if not found:
+    if not known:
         raise refuse(f"没有这个用户：{who}", f"no such subscriber: {who}")
-    if len(found) > 1:
-        numbers = ", ".join(str(one.id) for one in found)
+    if len(known) > 1:
+        numbers = ", ".join(str(one.id) for one in known)
         raise refuse(f"{who} 指的可能是几位用户：{numbers}，请写编号", f"{who} may be several: {numbers}; name one")
-    return found[0]
+    return known[0]
 
 
 def _show(one: Person) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from storage.store import Store
 from tests.commands import koukou
-from tests.talking import SHIPPED
+from tests.talking import SECRET, SHIPPED, run, talking
 
 
 @pytest.fixture
@@ -17,7 +19,7 @@ def config(tmp_path: Path) -> Path:
     file = tmp_path / "config.toml"
     file.write_text(
         f'[service]\nplan = "{SHIPPED}"\nlanguage = "en"\n[storage]\nurl = "sqlite:///{tmp_path}/k.db"\n'
-        "[console]\nsecond_person = false\n"
+        f'secret = "{SECRET.decode()}"\n[console]\nsecond_person = false\n'
     )
     assert koukou(file, "plan", "apply", str(SHIPPED)).exit_code == 0
     return file
@@ -84,3 +86,32 @@ def test_the_author_does_not_approve(config: Path) -> None:
     number = str(told(config, "list")[0]["number"])
     done = koukou(config, "push", "approve", number)
     assert (done.exit_code, "somebody else than its author" in done.stderr) == (1, True)
+
+
+def test_a_tester_and_nobody_else_is_sent_a_trial(config: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/k.db"
+
+    async def come() -> None:
+        async with talking(url) as talk:
+            await talk.hear("你好", who="guest-1", channel="web")
+
+    run(come())
+    store = Store(url, writer=False)
+    with store.read() as connection:
+        person = str(connection.execute(text("SELECT id FROM subscriber")).scalar_one())
+    number = str(told(config, "create", *WRITTEN)["number"])
+    refused = koukou(config, "push", "send-test", number, person)
+    assert (refused.exit_code, f"subscriber {person} is no tester" in refused.stderr) == (1, True)
+    assert "no such subscriber: 7" in koukou(config, "push", "send-test", number, "7").stderr
+    assert koukou(config, "subscriber", "test", person, "--why", "mine", "--yes").exit_code == 0
+    assert "there is no push 999" in koukou(config, "push", "send-test", "999", person).stderr
+    sent = {"push": int(number), "subscriber": int(person), "sent": True}
+    assert told(config, "send-test", number, person) == sent
+    done = koukou(config, "push", "send-test", number, person)
+    assert (done.exit_code, f"push {number} is queued for tester {person}" in done.stdout) == (0, True)
+    with store.read() as connection:
+        rows = connection.execute(
+            text("SELECT d.account, d.run, t.said FROM delivery d JOIN text t ON t.id = d.text WHERE t.kind = 'push'")
+        ).all()
+    assert [(row.account, row.run, "周五见" in row.said) for row in rows] == [("web:main", None, True)] * 2
+    store.close()
