@@ -22,7 +22,7 @@ from campaigns import push_clock, pushing
 from campaigns.desk import Desk
 from content import pushes as saying
 from content.library import Library
-from storage import mass_jobs, push_opening, push_runs, pushes
+from storage import mass_jobs, push_opening, push_runs, pushes, served
 from storage.draft import dumps
 from storage.push_opening import Rule
 from storage.push_runs import Run
@@ -33,6 +33,7 @@ _DUE_AT_ONCE = 20
 _COUNT_SECONDS = 10.0  # so long a count of an audience is told again,
 _COUNT_TIMES = 20  # and at least so many times as long as it took
 _COUNTS_KEPT = 50
+_SAID_TIMES = 10  # so often a node says what it serves, in the time for which that holds
 _log = structlog.get_logger(__name__)
 
 Read = Callable[..., Awaitable[Any]]
@@ -56,6 +57,7 @@ class Pushes:
         self._libraries: dict[int, Library] = {}
         self._counted: dict[tuple[str, str, int], tuple[float, People]] = {}
         self._counting = asyncio.Lock()
+        self._served_until = 0.0  # machine time, monotonic
 
     def runs(self, connection: Any, now: datetime) -> list[int]:
         """The runs that may be sent at this moment: none in the quiet hours."""
@@ -65,6 +67,7 @@ class Pushes:
         """Begin, open, send and end whatever waits for it."""
         now = self._now()
         run = self._writer.run
+        await self._say_served()
         for number in await run(lambda connection: pushes.due(connection, now, _DUE_AT_ONCE)):
             await self._begin(number, now)
         broken: Exception | None = None
@@ -75,6 +78,14 @@ class Pushes:
                 broken = fault
         if broken:
             raise broken
+
+    async def _say_served(self) -> None:
+        """Tell all nodes from time to time which accounts this one serves."""
+        if time.monotonic() < self._served_until:
+            return
+        by_account = {f"{one.name}:{one.account}": await one.ways() for one in self._channels}
+        await self._writer.run(lambda connection: served.mark(connection, by_account))
+        self._served_until = time.monotonic() + served.SECONDS / _SAID_TIMES
 
     async def _move(self, live: Run, now: datetime) -> None:
         if live.state != "paused":

@@ -15,7 +15,7 @@ from campaigns.desk import Desk
 from content.library import Library
 from content.occasions import following, recurs
 from content.plan.audience import holdout
-from storage import mass_jobs, push_runs, pushes, stops
+from storage import mass_jobs, push_runs, pushes, served, stops
 from storage.push_opening import Rule
 from storage.push_runs import Run
 from storage.pushes import Push
@@ -91,7 +91,7 @@ def look_after(desk: Desk, library: Library, number: int) -> None:
     if push.state == "cancelled":
         # What came back into the queue since: it was in hand when the push was cancelled.
         push_runs.give_up(desk.connection, run.id, "cancelled", desk.now)
-        mass_jobs.abandon(desk.connection, run.id, desk.now)
+        mass_jobs.abandon(desk.connection, run.id, "cancelled", desk.now)
         if not push_runs.waiting(desk.connection, run.id):
             _end(desk, run, "cancelled")
         return
@@ -100,6 +100,7 @@ def look_after(desk: Desk, library: Library, number: int) -> None:
     if push_runs.troubled(desk.connection, run, int(push.limits["errors"]), TRIED_LEAST):
         pushing.pause_by_itself(desk, push.number)
         return
+    _leave_behind(desk, run)
     if run.state != "running" or push_runs.waiting(desk.connection, run.id):
         return
     fetch_until = run.occurrence + timedelta(days=FETCH_DAYS) + stood_still(desk, run.occurrence)
@@ -107,6 +108,14 @@ def look_after(desk: Desk, library: Library, number: int) -> None:
         return
     _end(desk, run, "done")
     pushing.rest_or_finish(desk, library, push)
+
+
+def _leave_behind(desk: Desk, run: Run) -> None:
+    """End what waits for an account that was switched off meanwhile: nobody would ever send it."""
+    for account in served.left_alone(desk.connection, run.id):
+        push_runs.give_up(desk.connection, run.id, "account_off", desk.now, account)
+    for account in served.jobs_left_alone(desk.connection, run.id):
+        mass_jobs.abandon(desk.connection, run.id, "account_off", desk.now, account)
 
 
 def rule(push: Push, library: Library, ways: Mapping[str, Sequence[str]], now: datetime) -> Rule:

@@ -161,22 +161,24 @@ def again(connection: Connection, job: Job, reason: str, machine_now: int, wait:
         )  # fmt: skip
 
 
-def abandon(connection: Connection, run: int, now: datetime) -> None:
-    """End the jobs of a cancelled run that nobody has in hand: what may have been taken is doubtful."""
-    drop(connection, run, "cancelled", now)
+def abandon(connection: Connection, run: int, reason: str, now: datetime, account: str = "") -> None:
+    """End the jobs of a run (with `account`: those of this one) that nobody has in hand: what may have been taken is
+    doubtful."""
+    drop(connection, run, reason, now, account)
     numbers = connection.execute(
-        text("SELECT id FROM mass_job WHERE run = :run AND state = 'sending' "
+        text("SELECT id FROM mass_job WHERE run = :run AND :account IN (account, '') AND state = 'sending' "
              "AND (lease = '' OR lease_until <= :machine)"),
-        {"run": run, "machine": machine_now(connection)},
+        {"run": run, "account": account, "machine": machine_now(connection)},
     ).scalars()  # fmt: skip
     for number in numbers.all():
-        close(connection, int(number), "doubtful", "cancelled", now)
+        close(connection, int(number), "doubtful", reason, now)
 
 
-def drop(connection: Connection, run: int, reason: str, now: datetime) -> None:
-    """End the jobs of a run whose request never began."""
+def drop(connection: Connection, run: int, reason: str, now: datetime, account: str = "") -> None:
+    """End the jobs of a run (with `account`: those of this one) whose request never began."""
     numbers = connection.execute(
-        text("SELECT id FROM mass_job WHERE run = :run AND state = 'queued'"), {"run": run}
+        text("SELECT id FROM mass_job WHERE run = :run AND :account IN (account, '') AND state = 'queued'"),
+        {"run": run, "account": account},
     ).scalars()
     for number in numbers.all():
         close(connection, int(number), "refused", reason, now)

@@ -197,16 +197,17 @@ def queued(connection: Connection, run: int) -> bool:
     return bool(connection.execute(query, {"run": run}).scalar_one())
 
 
-def give_up(connection: Connection, run: int, reason: str, now: datetime) -> int:
-    """End what has not begun, as refused with this reason, or doubtful where it may have been sent before; returns how
-    many."""
+def give_up(connection: Connection, run: int, reason: str, now: datetime, account: str = "") -> int:
+    """End what has not begun (with `account`: on this one), as refused with this reason, or doubtful where it may have
+    been sent before; returns how many."""
     ended = connection.execute(
         text(
             "UPDATE delivery SET state = CASE reason WHEN 'resent' THEN 'doubtful' ELSE 'refused' END, "
             "reason = :reason, lease = '', lease_until = NULL, ended_at = :at "
             "WHERE run = :run AND (state = 'queued' OR (state = 'claimed' AND way = 'mass' AND job IS NULL))"
+            f"{' AND account = :account' if account else ''}"
         ),
-        {"run": run, "reason": reason, "at": micros(now)},
+        {"run": run, "reason": reason, "at": micros(now)} | ({"account": account} if account else {}),
     )
     return ended.rowcount
 

@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from bot.channels import MassOutcome, Outcome
+from bot.pushing import Pushes
+from bot.sender import Sender
 from campaigns import pushing, stopping
 from storage import push_runs
 from storage.pushes import Push
@@ -571,5 +573,66 @@ def test_a_stop_holds_mass_sends_too(database_url: str) -> None:
             await house.act(stopping.resume)
             await house.step(2)
             assert await house.counts(push) == {"handed_over": 3}
+
+    run(journey())
+
+
+# ---- accounts that are switched off meanwhile
+
+
+async def _restarted_with(house: PushHouse, *lines: Line) -> None:
+    """The service comes again with these accounts alone."""
+    talk = house.talk
+    house.pushes = Pushes(talk.writer, list(lines), lambda number: talk.library(), lambda: talk.now, 3)
+    house.sender = Sender(house._run, list(lines), lambda: talk.now, "two", house.pushes.runs)
+
+
+async def _minutes_pass(house: PushHouse) -> None:
+    """So long that what an earlier service said of its accounts no longer holds."""
+    await rows(house, "UPDATE kept SET until = 0 WHERE key LIKE 'served:%' RETURNING key")
+    await house.patience()
+    house.pushes._served_until = 0.0
+
+
+def test_what_waits_for_an_account_that_was_switched_off_ends(database_url: str) -> None:
+    async def journey() -> None:
+        async with push_house(database_url) as house:
+            await crowd(house.talk, telegram=5, web=2)
+            push = await house.approved(limits={"first": 10_000, "rest": 30})
+            house.talk.now = MORNING
+            await house.pushes._say_served()
+            while await house.slice(push, 3):
+                pass
+            await _restarted_with(house, house.lines["wechat"], house.lines["web"])
+            await house.step(2)
+            assert await house.counts(push) == {"queued": 7}  # it may be a restart: another node takes it soon
+            await _minutes_pass(house)
+            await house.step(2)
+            assert await house.counts(push) == {"queued": 2, "refused/account_off": 5}
+            assert (await house.state(push))[0] == "running"  # pages have a week to fetch
+            house.talk.now += timedelta(days=7)
+            await house.step(2)
+            assert await house.counts(push) == {"refused/not_fetched": 2, "refused/account_off": 5}
+            assert await house.state(push) == ("done", ["done"])
+
+    run(journey())
+
+
+@pytest.mark.parametrize("outcome", ["retry", "doubtful"])
+@pytest.mark.parametrize("left", [set(), {"service"}])
+def test_a_mass_send_ends_when_its_account_may_send_none_any_more(
+    database_url: str, left: set[str], outcome: Any
+) -> None:
+    async def journey() -> None:
+        async with push_house(database_url) as house:
+            push = await _mass_push(house)
+            house.lines["wechat"].mass_fate = lambda addresses, key: MassOutcome(outcome, "away")
+            await house.step(2)
+            await _restarted_with(house, Line("telegram", {"bot"}), *([Line("wechat", left)] if left else []))
+            await _minutes_pass(house)
+            await house.step(2)
+            how = "doubtful" if outcome == "doubtful" else "refused"
+            assert await house.counts(push) == {f"{how}/account_off": 3}
+            assert await house.state(push) == ("done", ["done"])
 
     run(journey())
