@@ -192,7 +192,7 @@ def _apply_first(app: App) -> None:
                 bundle = Bundle.read(folder)
             except PlanFaults as unreadable:
                 raise NothingToServe(unreadable.faults) from None
-            faults = [fault for fault in bundle.check(running()) if fault.severity == "fault"]
+            faults = [fault for fault in bundle.check(running(), words()) if fault.severity == "fault"]
             if faults:
                 raise NothingToServe(faults)
             desk = Desk(connection, "operator", rights.OPERATOR, app.now(), "first start")

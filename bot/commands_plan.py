@@ -38,9 +38,9 @@ def _bundle(context: typer.Context, folder: Path | None) -> Bundle:
 @plan_cli.command("check")
 def plan_check(context: typer.Context, folder: Folder = None, as_json: Json = False) -> None:
     """列出每个错误和未填金额，带文件和行号 | every fault and unset amount, with file and line."""
-    from campaigns import running
+    from campaigns import running, words
 
-    faults = _bundle(context, folder).check(running())
+    faults = _bundle(context, folder).check(running(), words())
     broken = sum(fault.severity == "fault" for fault in faults)
     if as_json:
         show_json({"ok": not broken, "findings": [fault.tree() for fault in faults]})
@@ -75,12 +75,12 @@ def plan_apply(
     onto: Annotated[int | None, typer.Option(help="这些文件改自第几版 | the revision the files were made from")] = None,
 ) -> None:
     """把文件存为下一个版本 | store the files as the next revision."""
-    from campaigns import running
+    from campaigns import running, words
     from campaigns.desk import ActRefused
 
     settings = settings_of(context)
     bundle = _bundle(context, folder)
-    faults = [fault for fault in bundle.check(running()) if fault.severity == "fault"]
+    faults = [fault for fault in bundle.check(running(), words()) if fault.severity == "fault"]
     for fault in faults:
         typer.echo(fault.text(language()), err=True)
     if faults:

@@ -35,7 +35,12 @@ Texts = Annotated[
     typer.Option("--text", help="文案，每种语言一次：zh=… | the text, once per language: en=…", metavar="LANG=TEXT"),
 ]
 Poster = Annotated[str, typer.Option(help="方案里的海报 | a poster of the plan")]
-Buttons = Annotated[list[str] | None, typer.Option("--button", help="按钮：用户会说的话 | a button: words to be said")]
+Buttons = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--button", help="按钮：用户会说的话，各语言不同写 zh=…,en=… | a button: words to be said, or zh=…,en=…"
+    ),
+]
 At = Annotated[str, typer.Option(help="活动时区的时间：2026-11-25T19:00 | wall time of the campaign's zone")]
 Cron = Annotated[str, typer.Option(help="重复：分 时 日 月 星期 | again and again: minute hour day month weekday")]
 To = Annotated[str, typer.Option(help="发给谁 | to whom")]
@@ -71,7 +76,8 @@ def create(
         **{"schedule": {"at": at} if at else {"cron": cron}, "limits": {"first": round(first * 100), "rest": rest}},
         "content": {
             **{"kind": "poster" if poster else "text", "text": _texts(text), "poster": poster},
-            **{"buttons": button or [], "about": "campaign", "wechat": "service" if service else "mass"},
+            **{"buttons": [_tap(one) for one in button or ()], "about": "campaign"},
+            "wechat": "service" if service else "mass",
         },
     }
     _tell(_act(context, asked), as_json)
@@ -279,6 +285,13 @@ def _texts(given: list[str]) -> dict[str, str]:
             raise typer.BadParameter("--text 写成 zh=… | write --text as en=…")
         texts[language] = Path(text[1:]).read_text("utf-8").strip() if text.startswith("@") else text
     return texts
+
+
+def _tap(given: str) -> str | dict[str, str]:
+    """A button: its words, or those of each language."""
+    if not re.match("[a-z]{2}=", given):
+        return given
+    return {part[:2]: part[3:].strip() for part in re.split(r",(?=[a-z]{2}=)", given)}
 
 
 def _tell(done: dict[str, Any], as_json: bool) -> None:

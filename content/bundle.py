@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -120,8 +120,9 @@ class Bundle:
             raise PlanFaults(_placed(document, findings))
         return Plan.model_validate(document.data, context=reading.context_of(document.data))
 
-    def check(self, runs: frozenset[str]) -> list[Fault]:
-        """Everything found in one pass, by file and line. `runs` names the clauses that this version runs."""
+    def check(self, runs: frozenset[str], words: Collection[str] = ()) -> list[Fault]:
+        """Everything found in one pass, by file and line. `runs` names the clauses that this version runs, `words` the
+        commands that can be typed; where none are given, what buttons say is not looked at."""
         documents: dict[str, Document] = {}
         found: list[Fault] = []
         for name in self.files:
@@ -131,7 +132,7 @@ class Bundle:
                 except TomlFault as error:
                     found.append(_not_toml(error))
         if PLAN in documents:
-            found += _placed(documents[PLAN], list(self._findings(documents[PLAN], runs)))
+            found += _placed(documents[PLAN], list(self._findings(documents[PLAN], runs, words)))
         said = documents[PLAN].data.get("languages") if PLAN in documents else None
         spoken = [one for one in said if one in phrases.LANGUAGES] if isinstance(said, list) else phrases.LANGUAGES
         seen: set[str] = set()
@@ -151,7 +152,7 @@ class Bundle:
         found += checking.check(self.files)
         return sorted(set(found), key=lambda one: (one.file != PLAN, one.file, one.line, ORDER[one.severity], one.key))
 
-    def _findings(self, document: Document, runs: frozenset[str]) -> Iterator[reading.Finding]:
+    def _findings(self, document: Document, runs: frozenset[str], words: Collection[str]) -> Iterator[reading.Finding]:
         parts, wrong = reading.parts_of(document.data)
         yield from wrong
         yield from reading.unset_in(document.data)
@@ -160,6 +161,8 @@ class Bundle:
         yield from rules.own_poster(parts, self.files.keys())
         yield from rules.repeated_ids(parts)
         yield from audience.audiences(parts, document.data, runs)
+        if words:
+            yield from rules.buttons(parts, words)
         yield from rules.dates(parts)
         yield from rules.left_out(parts, document.data)
         yield from rules.sums(parts)

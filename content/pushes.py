@@ -1,7 +1,7 @@
 """What a push says: its plain tree, what may be in it, and the message of each language, for buttons and for words.
 
-A push's `content` is `{"kind", "text": {language: text}, "poster", "buttons": [words]}`; who gets it and when is kept
-beside it. Knows no database and sends nothing.
+A push's `content` is `{"kind", "text": {language: text}, "poster", "buttons": [words]}`; a button's words are one text
+for all languages or `{language: text}`. Who gets it and when is kept beside it. Knows no database and sends nothing.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ Fault = tuple[str, str]  # Chinese, English
 def of_plan(push: Push, languages: Sequence[str]) -> dict[str, Any]:
     """The content of a push that the plan has written."""
     return {
-        "kind": "poster",
+        "kind": push.kind or ("poster" if push.poster else "text"),
         "text": {language: push.text[language] for language in languages},
-        "poster": push.poster.removeprefix(POSTERS),
-        "buttons": list(push.buttons or ()),
+        "poster": (push.poster or "").removeprefix(POSTERS),
+        "buttons": [one_for_all(dict(button.items())) for button in push.buttons or ()],
         "about": push.about,
         "wechat": "mass" if push.way == "mass" else "service",
     }
@@ -83,11 +83,31 @@ def _faults(content: Mapping[str, Any], library: Library) -> Iterator[Fault]:
     buttons = content.get("buttons", [])
     if len(buttons) > BUTTONS_MOST:
         yield f"按钮最多 {BUTTONS_MOST} 个", f"at most {BUTTONS_MOST} buttons"
-    for words in buttons:
-        if not library.understands(str(words)):
-            yield f"按钮“{words}”不是机器人听得懂的话", f"the button {words!r} is nothing that the bot understands"
-        elif len(str(words).encode()) > TELEGRAM_BUTTON_BYTES:
-            yield f"按钮“{words}”太长", f"the button {words!r} is too long"
+    for place, button in enumerate(buttons, 1):
+        for words, language in {word(button, language): language for language in plan.languages}.items():
+            yield from _button_faults(place, words, language, library)
+
+
+def _button_faults(place: int, words: str, language: str, library: Library) -> Iterator[Fault]:
+    if not words.strip():
+        yield f"第 {place} 个按钮缺少文字（{language}）", f"button {place} says nothing in {language}"
+    elif not library.understands(words):
+        yield f"按钮“{words}”不是机器人听得懂的话", f"the button {words!r} is nothing that the bot understands"
+    elif len(words.encode()) > TELEGRAM_BUTTON_BYTES:
+        yield f"按钮“{words}”太长", f"the button {words!r} is too long"
+
+
+def word(button: str | Mapping[str, str], language: str) -> str:
+    """What tapping a button says in a language."""
+    return button if isinstance(button, str) else str(button.get(language, ""))
+
+
+def one_for_all(words: Mapping[str, str]) -> str | dict[str, str]:
+    """A button whose words are the same in every language is one text; one that has words in a single language says
+    these in all."""
+    given = {language: one for language, one in words.items() if one}
+    same = set(given.values())
+    return same.pop() if len(same) == 1 and (len(given) in (1, len(words))) else dict(words)
 
 
 def messages(content: Mapping[str, Any], library: Library, revision: int) -> dict[str, list[dict[str, Any]]]:
@@ -108,7 +128,7 @@ def both(content: Mapping[str, Any], library: Library, revision: int, language: 
     say = library.phrases.say
     text, poster = library.fill(str(content["text"][language]).strip(), language), str(content.get("poster", ""))
     picture = Picture(picture_name(poster, language, revision), library.plan.title[language]) if poster else None
-    choices = [Choice(str(words), str(words)) for words in content.get("buttons", ())]
+    choices = [Choice(said, said) for said in (word(button, language) for button in content.get("buttons", ())) if said]
     leave = library.choice(language, "leave")
     spoken = [text]
     if choices:

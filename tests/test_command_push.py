@@ -55,9 +55,11 @@ def test_the_plans_pushes_wait_for_approval_and_each_step_is_told(config: Path) 
 
 
 def test_a_push_is_written_in_one_line(config: Path) -> None:
-    push = told(config, "create", *WRITTEN, "--button", "签到", "--first", "1", "--rest", "10")
+    push = told(
+        config, "create", *WRITTEN, "--button", "签到", "--button", "zh=答题,en=quiz", "--first", "1", "--rest", "10"
+    )
     assert (push["state"], push["limits"]) == ("submitted", {"first": 100, "rest": 10, "errors": 20})
-    assert push["content"]["buttons"] == ["签到"]
+    assert push["content"]["buttons"] == ["签到", {"zh": "答题", "en": "quiz"}]
     assert told(config, "preview", str(push["number"])) == []
     assert told(config, "send-back", str(push["number"]), "--why", "shorter")["state"] == "draft"
     assert told(config, "submit", str(push["number"]))["state"] == "submitted"
@@ -68,6 +70,8 @@ def test_a_push_is_written_in_one_line(config: Path) -> None:
     [
         (("create", "--name", "F", "--text", "en=x", "--at", "2030-12-01T10:00"), "the text is missing in zh"),
         (("create", *WRITTEN, "--button", "blah"), "nothing that the bot understands"),
+        (("create", *WRITTEN, "--button", "zh=答题,en=blah"), "the button 'blah' is nothing"),
+        (("create", *WRITTEN, "--button", "zh=答题,fr=quiz"), "button 1 says nothing in en"),
         (("create", *WRITTEN, "--poster", "none"), "the plan has no poster none"),
         (("create", *WRITTEN[:-1], "tomorrow"), "write the time 'tomorrow' as"),
         (("create", *WRITTEN[:-2], "--cron", "70 1 * * *"), "'70' is no minute"),

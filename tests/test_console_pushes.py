@@ -367,3 +367,17 @@ def test_one_person_alone_approves_where_the_settings_say_so(tmp_path: Path) -> 
         number = pages.write(author)
         assert pages.approve(author, number).status_code == 303
         assert pages.house.read(pushes.find, number).state == "scheduled"  # type: ignore[union-attr]
+
+
+def test_a_button_has_words_of_its_own_in_each_language(pages: PushPages) -> None:
+    (_, author), _ = colleagues(pages)
+    number = pages.write(author, name="buttons", button1="签到", button2="答题", **{"button2-en": "quiz"})
+    shown = author.get(f"/console/pushes/{number}").text
+    assert "答题" in shown and ">quiz<" in shown
+    form = author.get(f"/console/pushes/{number}/edit").text
+    told = {name: value for name, value in re.findall(r'<input name="(button[^"]*)" type="text" value="([^"]*)"', form)}
+    assert {name: value for name, value in told.items() if value} == {
+        **{"button1": "签到", "button2": "答题", "button2-en": "quiz"}
+    }
+    wrong = author.submit("/console/pushes/new", {**pages.form(), "button1-en": "no such word", "do": "save"})
+    assert wrong.status_code == 409 and "the button &#39;no such word&#39; is nothing" in wrong.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from campaigns import words
 from content.bundle import Bundle
 from content.faults import PlanFaults
 from tests.plan_editing import RUNS, edited, line_of, shipped_files, with_text
@@ -303,6 +304,14 @@ def test_a_fault_is_named_at_its_line(shipped: dict[str, bytes], name: str) -> N
     assert all(one.said.zh and one.said.zh != one.said.en for one in hits)
     others = [one for one in found if one not in hits and one.severity != "unset" and one.line != line]
     assert not others, [one.text("en") for one in others]
+
+
+def test_a_button_that_says_what_nobody_understands_is_named(shipped: dict[str, bytes]) -> None:
+    text = shipped["plan.toml"].decode().replace('{ zh = "海报", en = "poster" }', '{ zh = "海报", en = "postr" }')
+    (found,) = [one for one in with_text(shipped, text).check(RUNS, words()) if one.severity == "fault"]
+    assert (found.key, found.line) == ("social.pushes[2].buttons[0]", line_of(text, "postr"))
+    assert ("'postr'" in found.said.en, "did you mean poster?" in found.said.hint_en) == (True, True)
+    assert not [one for one in Bundle.of(shipped).check(RUNS, words()) if one.severity == "fault"]
 
 
 def test_every_fault_comes_in_one_pass(shipped: dict[str, bytes]) -> None:

@@ -50,6 +50,9 @@ def shipped() -> Bundle:
     return Bundle.read(FOLDER)
 
 
+FREE = {("social.pushes", key) for key in ("kind", "poster", "buttons")}  # without them it is another push, as good
+
+
 @cache
 def slips() -> list[tuple[str, int, int]]:
     """Every key of the plan: (its clause, first line, line behind its value), lines from 0."""
@@ -95,8 +98,9 @@ def test_shipped_plan_is_json() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_a_deleted_key_is_noticed(data: st.DataObject) -> None:
-    clause, first, end = data.draw(st.sampled_from(slips()))
     lines = shipped().files["plan.toml"].decode().splitlines()
+    needed = [slip for slip in slips() if (slip[0], lines[slip[1]].partition(" ")[0]) not in FREE]
+    clause, first, end = data.draw(st.sampled_from(needed))
     key = PAIR.match(lines[first])
     assert key
     edited = found_with(lines[:first] + lines[end:])

@@ -48,16 +48,24 @@ class Written:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def buttons() -> list[str]:
-    """The names of the fields for buttons."""
-    return [f"button{number}" for number in range(1, saying.BUTTONS_MOST + 1)]
+def buttons(languages: Sequence[str]) -> list[dict[str, str]]:
+    """The names of the fields of each button, by language; what stands in one alone is said in all."""
+    first = languages[0]
+    return [
+        {one: f"button{number}" if one == first else f"button{number}-{one}" for one in languages}
+        for number in range(1, saying.BUTTONS_MOST + 1)
+    ]
+
+
+def _buttons(languages: Sequence[str]) -> list[str]:
+    return [name for names in buttons(languages) for name in names.values()]
 
 
 def blank(plan: Plan, now: datetime) -> dict[str, str]:
     """An empty form with a key of its own: tomorrow at ten, to everyone."""
     tomorrow = now.astimezone(plan.zone).date() + timedelta(days=1)
     return {
-        **dict.fromkeys([*_SINGLE, *buttons(), *(f"text-{language}" for language in plan.languages)], ""),
+        **dict.fromkeys(_names(plan.languages), ""),
         **{"kind": "text", "wechat": "mass", "about": "campaign", "audience": "everyone", "often": "once"},
         **{"at": f"{tomorrow.isoformat()}T10:00", "weekday": "fri", "hour": "19:30", "latest": "120"},
         **{"first": "100", "rest": "30", "errors": "20", "key": secrets.token_urlsafe(18)},
@@ -71,7 +79,7 @@ def of_push(push: Push, plan: Plan, now: datetime) -> dict[str, str]:
         **{"name": push.name, "audience": push.audience, "poster": str(content.get("poster", ""))},
         **{name: str(content.get(name, "")) for name in ("kind", "wechat", "about")},
         **{f"text-{language}": str(content.get("text", {}).get(language, "")) for language in plan.languages},
-        **dict(zip(buttons(), map(str, content.get("buttons", ())), strict=False)),
+        **_taps(content.get("buttons", ()), plan.languages),
         **{"latest": str(schedule.get("latest", 120)), "first": f"{int(limits['first']) / 100:g}"},
         **{"rest": str(limits["rest"]), "errors": str(limits["errors"]), "seen": seen(push)},
     }
@@ -84,6 +92,17 @@ def of_push(push: Push, plan: Plan, now: datetime) -> dict[str, str]:
     return fields | {"often": "cron", "cron": cron}
 
 
+def _taps(said: Sequence[Any], languages: Sequence[str]) -> dict[str, str]:
+    """The fields of buttons; one that says the same everywhere stands in the first language alone."""
+    fields = {}
+    for names, button in zip(buttons(languages), said, strict=False):
+        if isinstance(button, str):
+            fields[names[languages[0]]] = button
+        else:
+            fields |= {names[language]: saying.word(button, language) for language in languages}
+    return fields
+
+
 def seen(push: Push) -> str:
     """What says that a push is still what somebody saw."""
     return push.changed_at.isoformat() if push.changed_at else ""
@@ -91,8 +110,11 @@ def seen(push: Push) -> str:
 
 def of_form(form: Form, languages: Sequence[str]) -> dict[str, str]:
     """What was sent, whatever it is."""
-    names = [*_SINGLE, *buttons(), *(f"text-{language}" for language in languages)]
-    return {name: form.text(name, 64 * 1024, needed=False) for name in names}
+    return {name: form.text(name, 64 * 1024, needed=False) for name in _names(languages)}
+
+
+def _names(languages: Sequence[str]) -> list[str]:
+    return [*_SINGLE, *_buttons(languages), *(f"text-{language}" for language in languages)]
 
 
 def key_of(fields: Mapping[str, str], member: int) -> str:
@@ -119,10 +141,15 @@ def read(fields: Mapping[str, str], languages: Sequence[str]) -> Written:
 
 def content_of(fields: Mapping[str, str], languages: Sequence[str]) -> dict[str, Any]:
     """What it says, complete or not."""
-    said = [fields[name] for name in buttons() if fields[name]]
+    taps = [{language: fields[name] for language, name in names.items()} for names in buttons(languages)]
+    said: list[Any] = []
+    for tap in taps:
+        one = saying.one_for_all(tap)
+        if any(tap.values()) and one not in said:
+            said.append(one)
     return {
         **{"kind": fields["kind"], "poster": fields["poster"], "about": fields["about"] or "campaign"},
-        **{"wechat": fields["wechat"], "buttons": list(dict.fromkeys(said))},
+        **{"wechat": fields["wechat"], "buttons": said},
         "text": {language: fields[f"text-{language}"] for language in languages},
     }
 

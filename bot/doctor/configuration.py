@@ -242,13 +242,13 @@ def _holds_secrets(look: Look) -> bool:
 
 def plan(look: Look) -> Iterator[Finding]:
     """Faults of the plan, amounts that are unset, and clauses that this version does not run."""
-    from campaigns import running
+    from campaigns import running, words
 
     for name, bundle in _bundles(look):
         if isinstance(bundle, PlanFaults):
             yield fault(f"{name}：{bundle.faults[0].text('zh')}", f"{name}: {bundle.faults[0].text('en')}")
             continue
-        faults = bundle.check(running())
+        faults = bundle.check(running(), words())
         counts = Counter(one.severity for one in faults)
         if counts["fault"]:
             first = next(one for one in faults if one.severity == "fault")

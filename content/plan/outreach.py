@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, model_validator
 
 from content.plan.terms import Benefit, Clock, Count, Fen, Id, Share, Span, Table, amount, instead, refuse, term
-from content.plan.texts import Caption, File, Long, MenuLabel, Name, Says, SubLabel, Url
+from content.plan.texts import Caption, File, Long, MenuLabel, Name, Says, SubLabel, Taps, Url
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
@@ -56,9 +56,10 @@ class Push(Table):
     at: Annotated[datetime, AfterValidator(_local)] | None = instead("时间", "at")
     weekday: Weekday | None = instead("每周几", "weekday")
     hour: Clock | None = instead("几点", "hour")
-    poster: File = term("海报", "poster")
+    kind: Literal["text", "poster", "quiz", "lottery"] | None = instead("种类", "kind")  # poster or text as it has one
+    poster: File | None = instead("海报", "poster")
     text: Caption = term("文案", "text")
-    buttons: tuple[Says, ...] | None = instead("按钮", "buttons")
+    buttons: tuple[Taps, ...] | None = instead("按钮", "buttons")
     latest: Span | None = instead("最迟晚多久开始", "may begin so much later")
 
     @model_validator(mode="after")

@@ -127,6 +127,27 @@ def repeated_ids(parts: Mapping[str, Any]) -> Iterator[Finding]:
             words.add(word)
 
 
+def buttons(parts: Mapping[str, Any], words: Collection[str]) -> Iterator[Finding]:
+    """What the buttons of pushes say is understood: one of the commands' `words`, or an extra word of the plan."""
+    social = parts.get("social")
+    known = {*words, *(one.strip().casefold() for extra in parts.get("keywords") or () for one in extra.words)}
+    for index, push in enumerate((social.pushes if social else None) or ()):
+        for place, button in enumerate(push.buttons or ()):
+            for said in dict.fromkeys(one for _, one in button.items()):
+                if said.strip().casefold().removeprefix("/") not in known:
+                    near = difflib.get_close_matches(said, known, n=1)
+                    yield (
+                        ("social", "pushes", index, "buttons", place),
+                        "fault",
+                        Said(
+                            f"按钮“{said}”不是机器人听得懂的话",
+                            f"the button {said!r} is nothing that the bot understands",
+                            f"是不是 {near[0]}？" if near else "写一个指令，或先加到 [[keywords]]",
+                            f"did you mean {near[0]}?" if near else "write a command, or add it to [[keywords]] first",
+                        ),
+                    )
+
+
 def dates(parts: Mapping[str, Any]) -> Iterator[Finding]:
     """Pushes and articles lie inside the window; training and the stress test end before it."""
     window, zone = parts.get("window"), parts.get("zone")

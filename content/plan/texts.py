@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, RootModel, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, RootModel, ValidationInfo
 
 from content.plan.terms import refuse
 
@@ -88,6 +88,11 @@ def _bytes(text: str) -> int:
     return len(text.encode())
 
 
+def _in_all(value: Any, info: ValidationInfo) -> Any:
+    languages = (info.context or {}).get("languages") or ()
+    return dict.fromkeys(languages, value) if isinstance(value, str) else value
+
+
 _EVERY = AfterValidator(_in_every_language)
 _NAME_LIMIT = _limited(len, 120, "名称最多 120 字", "at most 120 characters")
 _TEXT_LIMIT = _limited(_bytes, WECHAT_TEXT_BYTES, "微信文字最多 2048 字节", "WeChat takes 2048 bytes")
@@ -98,6 +103,8 @@ Words = Annotated[str, Field(strict=True, min_length=1)]
 File = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_.-]+)+$")]
 Url = Annotated[str, Field(strict=True, pattern=r"^https?://[^\s]+$", max_length=1024)]
 Says = Annotated[str, Field(strict=True, min_length=1), _BUTTON_LIMIT]
+# What tapping a button says: one word that is understood in every language, or one for each.
+Taps = Annotated[Text, BeforeValidator(_in_all), _EVERY, _BUTTON_LIMIT]
 Name = Annotated[Text, _EVERY, _NAME_LIMIT]
 Long = Annotated[Text, _EVERY, _TEXT_LIMIT]
 Caption = Annotated[Text, _EVERY, _CAPTION_LIMIT, _TEXT_LIMIT]

@@ -48,11 +48,12 @@ WORDS = {
     "poster_broken": ("画不出来", "cannot be drawn"),
     "buttons": ("按钮", "Buttons"),
     "buttons_hint": (
-        "机器人听得懂的话，点了就像打了这些字；微信上写成“回复……”。退订会自动加在最后。",
-        "Words that the bot understands: tapping says them. On WeChat they read “Reply …”. How to leave is added at "
-        "the end.",
+        "机器人听得懂的话，点了就像打了这些字；微信上写成“回复……”。每种语言可以写各自的话，只写一种就都用它。"
+        "退订会自动加在最后。",
+        "Words that the bot understands: tapping says them. On WeChat they read “Reply …”. Each language may have its "
+        "own; those of one alone are used in all. How to leave is added at the end.",
     ),
-    "button": ("按钮 {number}", "Button {number}"),
+    "button": ("按钮 {number}（{language}）", "Button {number} ({language})"),
     "whom": ("发给谁、什么时候", "To whom, and when"),
     "audience": ("发给谁", "To whom"),
     "audience_hint": (
@@ -254,7 +255,7 @@ async def _show(
         kinds=[(name, say("kind", name)) for name in KIND],
         weekdays=[(name, say("weekday", name)) for name in WEEKDAYS],
         posters=[(name, picture_url(name, language, library.revision)) for name in posters.names(library.files)],
-        buttons=forms.buttons(),
+        buttons=forms.buttons(plan.languages),
         words=_suggested(library),
         audiences=suggestions(plan, say),
         most=(saying.TEXT_MOST, saying.BYTES_MOST),
