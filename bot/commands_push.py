@@ -47,6 +47,9 @@ To = Annotated[str, typer.Option(help="发给谁 | to whom")]
 Service = Annotated[bool, typer.Option("--service", help="微信不群发，只发给窗口内的人 | no mass send on WeChat")]
 First = Annotated[float, typer.Option(help="先发百分之几 | per cent of people who get it first", min=0.01, max=100)]
 Rest = Annotated[int, typer.Option(help="其余的人等几分钟 | minutes until the others do", min=1, max=1440)]
+Channels = Annotated[
+    list[str] | None, typer.Option("--channel", help="还发到哪个 Telegram 频道 | a Telegram channel too: @name")
+]
 State = Annotated[list[str] | None, typer.Option("--state", help="只看这些状态 | only those in this state")]
 _SHOWN = 50
 _ACTS = ("submit", "approve", "send_back", "pause", "resume", "cancel")
@@ -63,6 +66,7 @@ def create(
     to: To = "everyone",
     poster: Poster = "",
     button: Buttons = None,
+    channel: Channels = None,
     service: Service = False,
     first: First = 100.0,
     rest: Rest = 30,
@@ -77,7 +81,7 @@ def create(
         "content": {
             **{"kind": "poster" if poster else "text", "text": _texts(text), "poster": poster},
             **{"buttons": [_tap(one) for one in button or ()], "about": "campaign"},
-            "wechat": "service" if service else "mass",
+            **{"wechat": "service" if service else "mass", **({"channels": channel} if channel else {})},
         },
     }
     _tell(_act(context, asked), as_json)
@@ -103,7 +107,7 @@ def list_(context: typer.Context, state: State = None, as_json: Json = False) ->
 @push_cli.command("show")
 def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
     """一条推送：内容、时间、经过、每次发出的结果 | one push: what it says, when, its steps, and how each run went."""
-    from storage import mass_jobs, push_runs, pushes
+    from storage import channel_posts, mass_jobs, push_runs, pushes
 
     store = terminal.reading(terminal.settings_of(context))
     with store.read() as connection:
@@ -114,12 +118,15 @@ def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
         runs = [
             {**asdict(run), "counts": run.counts or push_runs.counts(connection, run.id)}
             | {"ways": push_runs.ways(connection, run.id), "mass_jobs": mass_jobs.of_run(connection, run.id)}
+            | {"channel_posts": channel_posts.of_run(connection, run.id)}
             for run in push_runs.of_push(connection, number, 10)
         ]
     if as_json:
         show_json({**_tree(push), "steps": [asdict(step) for step in steps], "runs": runs})
         return
     typer.echo(_line(push))
+    if push.content.get("channels"):
+        typer.echo(f"  {', '.join(push.content['channels'])}")
     for language, text in push.content["text"].items():
         typer.echo(f"  {language}: {text}")
     for step in steps:
@@ -131,6 +138,8 @@ def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
             for why, n in whys.items()
         )
         typer.echo(f"  {run['occurrence']:%Y-%m-%d %H:%M} UTC  {run['state']}  {run['people']}:  {counts}")
+        for post in run["channel_posts"]:
+            typer.echo("    " + "  ".join(filter(None, (post["channel"], post["state"], post["reason"]))))
 
 
 def _step(name: str, zh: str, en: str) -> None:
@@ -154,12 +163,15 @@ _step("cancel", "取消：没发到的不再发", "whoever has not got it does n
 @push_cli.command("preview")
 def preview(context: typer.Context, number: Number, as_json: Json = False) -> None:
     """现在发会到多少人、怎么发、谁收不到 | how many would get it now, how, and who would not."""
-    rows = _act(context, {"act": "push.preview", "number": number})["people"]
+    done = _act(context, {"act": "push.preview", "number": number})
+    rows = done["people"]
     if as_json:
         show_json(rows)
         return
     for row in rows:
         typer.echo(f"{row['people']:>9,}  {row['account'] or '–'}  {row['way'] or row['reason']}")
+    for name in done["channels"]:
+        say(f"        1  {name}  频道", f"        1  {name}  channel")
     say(
         f"共 {sum(r['people'] for r in rows if not r['reason']):,} 人会收到",
         f"{sum(r['people'] for r in rows if not r['reason']):,} people would get it",
@@ -211,7 +223,8 @@ def perform(
         if asked_for is None:
             raise ActRefused(f"没有第 {number} 号推送", f"there is no push {number}")
         rows = push_opening.preview(connection, push_clock.rule(asked_for, library, ways, now), now)
-        return {"people": [dict(zip(("account", "way", "reason", "people"), row, strict=True)) for row in rows]}
+        people = [dict(zip(("account", "way", "reason", "people"), row, strict=True)) for row in rows]
+        return {"people": people, "channels": list(asked_for.content.get("channels", ()))}
     if act == "send_test":
         person = int(asked["subscriber"])
         sent = push_trial.send_test(desk, library, number, person, ways, str(asked["key"]))
@@ -265,7 +278,7 @@ def _ways(settings: Any) -> dict[str, list[str]]:
         for account, table in settings.accounts(name):
             if not table.enabled:
                 continue
-            ways = {"telegram": ["bot"], "web": ["page"]}.get(name, [])
+            ways = {"telegram": ["bot", "post"], "web": ["page"]}.get(name, [])
             if name == "wechat":
                 can = TABLE[table.kind, table.verified]
                 ways = [way for way, needs in (("service", CUSTOMER_SERVICE), ("mass", MASS)) if needs in can]

@@ -72,6 +72,8 @@ def _platform(turn: Turn, said: str) -> bool:
                 blocking.tell(turn)
         else:
             menu.welcome(turn)
+            if found := menu.said_by(str(turn.heard.data.get("scene", ""))):
+                mechanics()[found[0]].answer(turn, found[1])
         return True
     if kind == "unfollow":
         turn.note("unfollowed", channel=turn.heard.channel)

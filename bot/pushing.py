@@ -1,4 +1,4 @@
-"""What moves pushes: begins what is due, opens runs in slices, sends WeChat's mass jobs, ends what is over.
+"""What moves pushes: begins what is due, opens runs in slices, posts to channels, sends mass jobs, ends what is over.
 
 Each `step` does a bounded part and finds the rest in the rows, so that any node may go on where another stopped. Which
 step may follow which, and who gets what how, is decided in campaigns/ and storage/push_opening.
@@ -15,14 +15,14 @@ from typing import Any
 
 import structlog
 
-from bot.channels import MassOutcome
+from bot.channels import MassOutcome, Outcome
 from bot.sender import SEND_SECONDS
 from bot.writer import Writer
 from campaigns import push_clock, pushing
 from campaigns.desk import Desk
 from content import pushes as saying
 from content.library import Library
-from storage import mass_jobs, push_opening, push_runs, pushes, served
+from storage import channel_posts, mass_jobs, push_opening, push_runs, pushes, served
 from storage.draft import dumps
 from storage.push_opening import Rule
 from storage.push_runs import Run
@@ -33,6 +33,7 @@ _DUE_AT_ONCE = 20
 _COUNT_SECONDS = 10.0  # so long a count of an audience is told again,
 _COUNT_TIMES = 20  # and at least so many times as long as it took
 _COUNTS_KEPT = 50
+_NO_POSTER = "telegram:main"  # nobody serves it: what waits for it ends as account_off
 _SAID_TIMES = 10  # so often a node says what it serves, in the time for which that holds
 _log = structlog.get_logger(__name__)
 
@@ -89,6 +90,8 @@ class Pushes:
 
     async def _move(self, live: Run, now: datetime) -> None:
         if live.state != "paused":
+            if not push_clock.quiet(self._writer.library, now):
+                await self._posts()  # first: people take longer
             if not live.opened:
                 await self._open(live)
             if not push_clock.quiet(self._writer.library, now):
@@ -136,7 +139,17 @@ class Pushes:
         library = self._library(push.revision)
         trees = saying.messages(push.content, library, push.revision)
         said = {language: dumps(both) for language, both in trees.items()}
-        await self._writer.run(lambda connection: push_clock.begin(_desk(connection, now), number, library, said))
+        channels = saying.channels(push.content)
+        posted = dumps(saying.post(push.content, library, push.revision)) if channels else ""
+        poster = await self._poster() if channels else ""
+        await self._writer.run(
+            lambda connection: push_clock.begin(_desk(connection, now), number, library, said, posted, poster)
+        )
+
+    async def _poster(self) -> str:
+        """The account whose bot posts to channels: the main one where it is open, else the first."""
+        able = sorted((await self.ways()).get("post", ()), key=lambda one: (not one.endswith(":main"), one))
+        return able[0] if able else _NO_POSTER
 
     async def _open(self, run: Run) -> None:
         push = await self._writer.run(lambda connection: pushes.find(connection, run.push))
@@ -162,6 +175,31 @@ class Pushes:
     async def _look_after(self, run: int, now: datetime) -> None:
         library = self._writer.library
         await self._writer.run(lambda connection: push_clock.look_after(_desk(connection, now), library, run))
+
+    # ---- posts to channels
+
+    async def _posts(self) -> None:
+        for channel in self._channels:
+            if "post" in await channel.ways():
+                while await self._post(channel):
+                    pass
+
+    async def _post(self, channel: Any) -> bool:
+        """Post what waits next on an account; False when there is nothing, or the account must wait."""
+        account, now, rate = f"{channel.name}:{channel.account}", self._now(), float(channel.per_second)
+        lease = f"{self._holder}/{secrets.token_hex(4)}"
+        post = await self._writer.run(
+            lambda connection: channel_posts.take(connection, account, rate, lease, machine_now(connection), now)
+        )
+        if post is None:
+            return False
+        outcome = await _posted(channel, post)
+        await self._writer.run(
+            lambda connection: channel_posts.finish(
+                *(connection, post, outcome.state, outcome.reason, outcome.wait, machine_now(connection), self._now())
+            )
+        )
+        return outcome.state != "slow"
 
     # ---- mass sends
 
@@ -195,6 +233,22 @@ class Pushes:
 
 def _desk(connection: Any, now: datetime) -> Desk:
     return Desk(connection, pushing.SYSTEM, frozenset(), now)
+
+
+async def _posted(channel: Any, post: channel_posts.Post) -> Outcome:
+    if not post.message:
+        return Outcome("refused", "erased")
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
+            outcome: Outcome = await channel.post(post.channel, post.message, str(post.id))
+            return outcome
+    except TimeoutError:
+        return Outcome("doubtful", "no_answer")
+    except ValueError:
+        return Outcome("refused", "no_channel")
+    except Exception as broken:  # the type alone, as below
+        _log.warning("send_broke", account=post.account, post=post.id, fault=type(broken).__name__)
+        return Outcome("doubtful", "channel_broke")
 
 
 def _settle(connection: Any, job: mass_jobs.Job, outcome: MassOutcome, now: datetime) -> None:

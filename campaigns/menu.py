@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from campaigns import consent, referral
+from campaigns import consent, referral, words
 from campaigns.turn import Turn
 from content.message import Picture
+from content.pushes import SCENE
 
 CLAUSES = ("welcome", "site", "menu", "window")
 WORDS = {
@@ -16,6 +17,7 @@ LISTED = (
     *("checkin", "points", "poster", "invites", "draw", "redeem", "apply", "quiz"),
     *("human", "help", "connect", "language", "leave", "return"),
 )
+_NOT_BY_LINK = frozenset({"consent", "privacy", "joining"})
 FIRST = ("checkin", "points", "apply", "poster", "human", "help")
 
 
@@ -37,7 +39,8 @@ def welcome(turn: Turn) -> None:
     heard = turn.heard
     if heard.kind == "follow" and not turn.follows_already:
         turn.note("followed", channel=heard.channel, returned=not turn.is_new)
-    if heard.data.get("scene"):
+    scene = str(heard.data.get("scene", ""))
+    if scene and not scene.startswith(SCENE):
         referral.touched(turn)
     brought = referral.arrived(turn)
     left, found_later = consent.has_left(turn), heard.data.get("by") == "reconcile"
@@ -45,7 +48,9 @@ def welcome(turn: Turn) -> None:
         if brought:  # the code is all that is new
             turn.say_text(brought, *(("return",) if left else ()), "poster", "menu")
             return
-        if heard.kind == "follow" and not heard.data.get("scene"):
+        if said_by(scene):
+            return  # what the link says is answered, and no more
+        if heard.kind == "follow" and (not scene or scene.startswith(SCENE)):
             consent.answer(turn, "start")
             return
     about = "welcome.guest" if turn.is_guest else "welcome.left" if left else "welcome.consent"
@@ -58,6 +63,17 @@ def welcome(turn: Turn) -> None:
     picture = Picture(turn.plan.welcome.picture, turn.plan.title[turn.language])
     first = ("return",) if left else ()
     turn.say_text(text, *first, *FIRST, *(("connect",) if turn.is_guest else ()), picture=picture)
+
+
+def said_by(scene: str) -> tuple[str, str] | None:
+    """The mechanic and command that a link says as if it had been typed: a button below a post in a channel.
+
+    None by which somebody else's link could take a person's consent, data or accounts.
+    """
+    if not scene.startswith(SCENE):
+        return None
+    named = scene.removeprefix(SCENE)
+    return next((one for one in words().values() if one[1] == named and one[0] not in _NOT_BY_LINK), None)
 
 
 def _greeted(turn: Turn, left: bool) -> bool:

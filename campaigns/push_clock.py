@@ -12,14 +12,16 @@ from zoneinfo import ZoneInfo
 
 from campaigns import push_audience, pushing
 from campaigns.desk import Desk
+from content import pushes as saying
 from content.library import Library
 from content.occasions import following, recurs
 from content.plan.audience import holdout
-from storage import mass_jobs, push_runs, pushes, served, stops
+from storage import channel_posts, mass_jobs, push_runs, pushes, served, stops
 from storage.push_opening import Rule
 from storage.push_runs import Run
 from storage.pushes import Push
 from storage.segments import Audience
+from storage.store import machine_now
 from storage.tables import micros
 
 TRIED_LEAST = 20  # before that a share of errors says nothing
@@ -36,9 +38,12 @@ def quiet(library: Library, now: datetime) -> bool:
     return start <= wall < end if start <= end else wall >= start or wall < end
 
 
-def begin(desk: Desk, number: int, library: Library, said: Mapping[str, str]) -> None:
+def begin(
+    desk: Desk, number: int, library: Library, said: Mapping[str, str], posted: str = "", account: str = ""
+) -> None:
     """Begin what is due of a push, saying `said` (language → JSON): a run, or a miss when it is too late.
 
+    Its channels get `posted` (JSON) from this account's bot, each once.
     A run before it that only waits for pages to be fetched ends now; one that still sends makes this time a miss.
     """
     push = pushes.find(desk.connection, number, lock=True)
@@ -61,7 +66,9 @@ def begin(desk: Desk, number: int, library: Library, said: Mapping[str, str]) ->
         else:
             pushing.take_step(desk, push, "miss", next_at=None)
         return
-    push_runs.begin(desk.connection, push.number, push.campaign, occurrence, push.revision, said, desk.now)
+    run = push_runs.begin(desk.connection, push.number, push.campaign, occurrence, push.revision, said, desk.now)
+    if run and (channels := saying.channels(push.content)):
+        channel_posts.add(desk.connection, run.id, account, channels, posted, desk.now)
     pushing.take_step(desk, push, "begin", next_at=later)
 
 
@@ -92,6 +99,7 @@ def look_after(desk: Desk, library: Library, number: int) -> None:
         # What came back into the queue since: it was in hand when the push was cancelled.
         push_runs.give_up(desk.connection, run.id, "cancelled", desk.now)
         mass_jobs.abandon(desk.connection, run.id, "cancelled", desk.now)
+        channel_posts.give_up(desk.connection, run.id, "cancelled", machine_now(desk.connection), desk.now)
         if not push_runs.waiting(desk.connection, run.id):
             _end(desk, run, "cancelled")
         return
@@ -116,6 +124,9 @@ def _leave_behind(desk: Desk, run: Run) -> None:
         push_runs.give_up(desk.connection, run.id, "account_off", desk.now, account)
     for account in served.jobs_left_alone(desk.connection, run.id):
         mass_jobs.abandon(desk.connection, run.id, "account_off", desk.now, account)
+    for account in served.posts_left_alone(desk.connection, run.id):
+        machine = machine_now(desk.connection)
+        channel_posts.give_up(desk.connection, run.id, "account_off", machine, desk.now, account)
 
 
 def rule(push: Push, library: Library, ways: Mapping[str, Sequence[str]], now: datetime) -> Rule:

@@ -16,8 +16,9 @@ from campaigns.desk import ActRefused, Desk, NotAllowed
 from content import pushes as saying
 from content.library import Library
 from content.occasions import BadSchedule, following, recurs
-from storage import mass_jobs, push_runs, pushes
+from storage import channel_posts, mass_jobs, push_runs, pushes
 from storage.pushes import Push, Step
+from storage.store import machine_now
 
 WHY_MAX = 400
 NAME_MAX = 60
@@ -170,6 +171,7 @@ def cancel(desk: Desk, number: int) -> Push:
     for run in push_runs.live_of(desk.connection, number):
         push_runs.set_state(desk.connection, run.id, "paused", push_runs.LIVE)  # nothing more is opened
         mass_jobs.drop(desk.connection, run.id, "cancelled", desk.now)
+        channel_posts.give_up(desk.connection, run.id, "cancelled", machine_now(desk.connection), desk.now)
         push_runs.give_up(desk.connection, run.id, "cancelled", desk.now)
     return push
 

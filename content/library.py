@@ -56,8 +56,13 @@ class Library:
 
     def understands(self, words: str) -> bool:
         """Whether somebody who typed this would be understood: a command's words, or an extra word of the plan."""
+        return bool(self.command(words))
+
+    def command(self, words: str) -> str:
+        """The command that these words stand for (`quiz`), or nothing."""
         said = words.strip().casefold()
-        return said in self.keywords or said in self._words or said.removeprefix("/") in self._words
+        found = self.keywords.get(said) or self._words.get(said) or self._words.get(said.removeprefix("/"))
+        return found[1] if found else ""
 
     def fill(self, text: str, language: str) -> str:
         """A text of the plan with the fields every sentence may use."""

@@ -6,6 +6,7 @@ for all languages or `{language: text}`. Who gets it and when is kept beside it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from string import Formatter
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from content.library import Library
 from content.message import Choice, Message, Picture
 from content.plan.outreach import Push
-from content.plan.texts import FIELDS, TELEGRAM_BUTTON_BYTES, WECHAT_TEXT_BYTES
+from content.plan.texts import CHANNEL, FIELDS, TELEGRAM_BUTTON_BYTES, WECHAT_TEXT_BYTES
 
 KINDS = ("text", "poster", "quiz", "lottery")
 ABOUT = ("campaign", "service")
@@ -21,6 +22,8 @@ WAYS = ("mass", "service")  # on WeChat; a template message may not be used for 
 TEXT_MOST = 900  # characters: with the line about leaving it still fits Telegram's caption of 1,024
 BYTES_MOST = 1900  # and WeChat's text of 2,048 bytes
 BUTTONS_MOST = 5
+CHANNELS_MOST = 5
+SCENE = "w_"  # of a link that opens the bot and says the command behind it
 POSTERS = "posters/"
 
 Fault = tuple[str, str]  # Chinese, English
@@ -35,6 +38,7 @@ def of_plan(push: Push, languages: Sequence[str]) -> dict[str, Any]:
         "buttons": [one_for_all(dict(button.items())) for button in push.buttons or ()],
         "about": push.about,
         "wechat": "mass" if push.way == "mass" else "service",
+        **({"channels": list(push.channels)} if push.channels else {}),
     }
 
 
@@ -83,6 +87,7 @@ def _faults(content: Mapping[str, Any], library: Library) -> Iterator[Fault]:
     buttons = content.get("buttons", [])
     if len(buttons) > BUTTONS_MOST:
         yield f"按钮最多 {BUTTONS_MOST} 个", f"at most {BUTTONS_MOST} buttons"
+    yield from _channel_faults(channels(content))
     for place, button in enumerate(buttons, 1):
         for words, language in {word(button, language): language for language in plan.languages}.items():
             yield from _button_faults(place, words, language, library)
@@ -95,6 +100,31 @@ def _button_faults(place: int, words: str, language: str, library: Library) -> I
         yield f"按钮“{words}”不是机器人听得懂的话", f"the button {words!r} is nothing that the bot understands"
     elif len(words.encode()) > TELEGRAM_BUTTON_BYTES:
         yield f"按钮“{words}”太长", f"the button {words!r} is too long"
+
+
+def _channel_faults(names: Sequence[str]) -> Iterator[Fault]:
+    if len(names) > CHANNELS_MOST:
+        yield f"频道最多 {CHANNELS_MOST} 个", f"at most {CHANNELS_MOST} channels"
+    for name in names:
+        if not re.fullmatch(CHANNEL, name):
+            yield f"{name} 不是频道：写 @名称，或 -100 开头的编号", f"{name} names no channel: write @name, or -100…"
+    if len(set(map(str.casefold, names))) != len(names):
+        yield "同一个频道写了两次", "the same channel stands twice"
+
+
+def channels(content: Mapping[str, Any]) -> list[str]:
+    """The Telegram channels that get one post each."""
+    return [str(name) for name in content.get("channels", ())]
+
+
+def post(content: Mapping[str, Any], library: Library, revision: int) -> dict[str, Any]:
+    """What a channel gets: the plan's first language, and buttons that open the bot, each with a `scene` (`w_quiz`)
+    that says its words there."""
+    language = library.plan.languages[0]
+    tree = both(content, library, revision, language)[0]
+    taps = [word(button, language) for button in content.get("buttons", ())]
+    choices = [{"label": said, "scene": f"{SCENE}{library.command(said)}"} for said in taps if said]
+    return {**{part: tree[part] for part in ("text", "picture") if part in tree}, "choices": choices}
 
 
 def word(button: str | Mapping[str, str], language: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from storage import channel_posts
 from storage.store import Store
 from storage.tables import instant, micros
 
@@ -84,6 +85,7 @@ def waiting(connection: Connection, now: datetime) -> Waiting | None:
 
 def doubt_begun(connection: Connection, now: datetime) -> int:
     """What somebody held in hand when the backup was made may have left: it is in doubt, for people to settle."""
+    channel_posts.doubt_restored(connection, RESTORED, now)
     return connection.execute(
         text(
             "UPDATE delivery SET state = 'doubtful', reason = :why, lease = '', lease_until = NULL, ended_at = :now "

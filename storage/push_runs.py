@@ -183,11 +183,12 @@ def _count(connection: Connection, run: int, states: Sequence[str], most: int) -
 
 
 def waiting(connection: Connection, run: int) -> bool:
-    """Whether anything of a run can still go out by the sender or a mass send; pages fetch when they like."""
+    """Whether anything of a run can still go out by the sender, a mass send or a post; pages fetch when they like."""
     by_sender = "SELECT 1 FROM delivery WHERE run = :run AND state = 'queued' AND account NOT LIKE 'web:%'"
     in_hand = "SELECT 1 FROM delivery WHERE run = :run AND state IN ('claimed', 'sending')"
     jobs = "SELECT 1 FROM mass_job WHERE run = :run AND state IN ('queued', 'sending')"
-    query = text(f"SELECT EXISTS ({by_sender}) OR EXISTS ({in_hand}) OR EXISTS ({jobs})")
+    posts = "SELECT 1 FROM channel_post WHERE run = :run AND state IN ('queued', 'sending')"
+    query = text(f"SELECT EXISTS ({by_sender}) OR EXISTS ({in_hand}) OR EXISTS ({jobs}) OR EXISTS ({posts})")
     return bool(connection.execute(query, {"run": run}).scalar_one())
 
 

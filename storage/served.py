@@ -43,5 +43,14 @@ def jobs_left_alone(connection: Connection, run: int) -> list[str]:
     return sorted(account for account, served in told.items() if served is None or "mass" not in served["ways"])
 
 
+def posts_left_alone(connection: Connection, run: int) -> list[str]:
+    """Accounts with open posts of a run to channels that nobody serves."""
+    accounts = connection.execute(
+        text("SELECT DISTINCT account FROM channel_post WHERE run = :run AND state IN ('queued', 'sending')"),
+        {"run": run},
+    ).scalars()
+    return sorted(account for account in accounts.all() if kept.recall(connection, _key(account)) is None)
+
+
 def _key(account: str) -> str:
     return f"served:{account}"

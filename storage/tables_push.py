@@ -113,3 +113,28 @@ class MassJob(SQLModel, table=True):
     errors: int = Field(default=0)
     made_at: datetime = _at()
     ended_at: datetime | None = _at(default=None)
+
+
+class ChannelPost(SQLModel, table=True):
+    """One post of a run to a channel that a bot administers: no person's delivery, and counted toward no cap."""
+
+    __tablename__: ClassVar[str] = "channel_post"
+    __table_args__ = (
+        CheckConstraint(
+            "state IN ('queued','sending','sent','refused','failed','doubtful')", name="channel_post_state"
+        ),
+        Index("ix_channel_post_run", "run", "channel", unique=True),
+        Index("ix_channel_post_open", "account", sqlite_where=_OPEN_JOB, postgresql_where=_OPEN_JOB),
+    )
+    id: int = _id()
+    run: int = _big()
+    account: str = _text()  # channel:account whose bot posts
+    channel: str = _text()  # @name, or its number
+    text: int = _big()
+    state: str = _text()
+    lease: str = _text(default="")
+    lease_until: datetime | None = _at(default=None)  # machine time
+    tries: int = Field(default=0)
+    reason: str = _text(default="")
+    made_at: datetime = _at()
+    ended_at: datetime | None = _at(default=None)

@@ -59,6 +59,21 @@ class Line:
         return outcome
 
 
+class Bot(Line):
+    """A Telegram bot that also posts to channels; `post_fate` answers for each post."""
+
+    def __init__(self) -> None:
+        super().__init__("telegram", {"bot", "post"})
+        self.posted: list[tuple[str, dict[str, Any]]] = []
+        self.post_fate: Any = lambda channel: Outcome("sent")
+
+    async def post(self, channel: str, message: dict[str, Any], key: str, scene: str = "") -> Outcome:
+        outcome: Outcome = self.post_fate(channel)
+        if outcome.state in ("sent", "doubtful"):
+            self.posted.append((channel, message))
+        return outcome
+
+
 class PushHouse:
     """One node with its sender. `now` is the talk's."""
 
@@ -92,6 +107,7 @@ class PushHouse:
             for change in (
                 "UPDATE delivery SET lease_until = lease_until - 1000000000 WHERE lease_until IS NOT NULL",
                 "UPDATE mass_job SET lease_until = lease_until - 1000000000 WHERE lease_until IS NOT NULL",
+                "UPDATE channel_post SET lease_until = lease_until - 1000000000 WHERE lease_until IS NOT NULL",
                 "UPDATE rate SET pause_until = 0, second = 0",
             ):
                 connection.exec_driver_sql(change)

@@ -381,3 +381,29 @@ def test_a_button_has_words_of_its_own_in_each_language(pages: PushPages) -> Non
     }
     wrong = author.submit("/console/pushes/new", {**pages.form(), "button1-en": "no such word", "do": "save"})
     assert wrong.status_code == 409 and "the button &#39;no such word&#39; is nothing" in wrong.text
+
+
+def test_a_push_goes_to_a_channel_too(tmp_path: Path) -> None:
+    """Written, approved and posted by a bot over its platform's own protocol, once."""
+    with push_pages(tmp_path) as pages:
+        pages.crowd(telegram=1)
+        (_, author), (_, approver) = colleagues(pages)
+        channel = pages.telegram.channel("小店", "xiaodian")
+        channel.promote(pages.telegram.person())
+        wrong = author.submit("/console/pushes/new", {**pages.form(), "channels": "xiaodian", "do": "save"})
+        assert wrong.status_code == 409 and "xiaodian names no channel" in wrong.text
+        taps = {"button1": "答题", "button1-en": "quiz"}
+        number = pages.write(author, name="to a channel", channels="@xiaodian, @nowhere1", **taps)
+        page = approver.get(f"/console/pushes/{number}").text
+        assert page.count("It is also posted once to @xiaodian, @nowhere1") == 2  # in the preview, and to approve
+        assert "Telegram channel</figcaption>" in page and "<dd>@xiaodian @nowhere1</dd>" in page
+        assert 'value="@xiaodian @nowhere1"' in author.get(f"/console/pushes/{number}/edit").text
+        assert pages.approve(approver, number).status_code == 303
+        pages.clock.offset += timedelta(days=1, minutes=1)
+        pages.until(lambda: pages.push(number).state == "done")
+        assert [(post.kind, post.text) for post in channel.received] == [("text", "周五见，来签到吧")]
+        url = f"https://t.me/{pages.telegram.username}?start=w_quiz"
+        assert channel.received[0].keyboard == [[{"text": "答题", "url": url}]]
+        now = author.get(f"/console/pushes/{number}/now").text
+        assert re.search(r"@xiaodian</th>.*?sent</span>.*@nowhere1</th>.*?there is no such channel", now, re.S)
+        assert pages.counts(number) == {"sent": 1}

@@ -214,3 +214,11 @@ def test_our_own_pace_keeps_a_channel_below_its_rate(monkeypatch: pytest.MonkeyP
 
         assert shop.run(many) == ["sent"] * 6
     assert [round(seconds) for seconds in waited if seconds > 1] == [3, 6, 9]
+
+
+def test_each_button_of_a_post_may_open_the_bot_with_words_of_its_own(shop: Shop) -> None:
+    buttons = [{"label": "答题", "scene": "w_quiz"}, {"label": "积分", "scene": "w_points"}, {"label": "看看"}]
+    assert shop.post({"text": "周五见", "choices": buttons}) == Outcome("sent")
+    bot = f"https://t.me/{shop.world.username}"
+    urls = [key["url"] for row in shop.channel.received[0].keyboard for key in row]
+    assert urls == [f"{bot}?start=w_quiz", f"{bot}?start=w_points", bot]

@@ -69,8 +69,8 @@ class Telegram:
         return [] if self._polls else [Route(self._path, Door(self.account, self._secret_token, self._service))]
 
     async def ways(self) -> frozenset[str]:
-        """The bot may write to whoever started it."""
-        return frozenset({"bot"})
+        """The bot may write to whoever started it, and post to channels that it administers."""
+        return frozenset({"bot", "post"})
 
     def pulls(self) -> bool:
         """Telegram pushes; nobody fetches."""
@@ -81,13 +81,20 @@ class Telegram:
         return await (await self._open())[1].send(parcel)
 
     async def post(self, channel: str, message: dict[str, Any], key: str, scene: str = "") -> Outcome:
-        """Post to a channel that the bot administers (see bot.telegram.sending); its buttons open the bot with `scene`.
+        """Post to a channel that the bot administers (see bot.telegram.sending); its buttons open the bot with `scene`,
+        or with one of their own.
 
         Raises ValueError for what cannot name a channel.
         """
+        choices = [one | await self._opened_by(one) for one in message.get("choices", ())]
+        message = {**message, "choices": choices} if choices else message
         link, name = await self.link(scene) if scene else None, await self._name()
         address = link.url if link else f"https://t.me/{name}" if name else self._service.public_url
         return await (await self._open())[1].post(channel, message, key, address)
+
+    async def _opened_by(self, choice: dict[str, Any]) -> dict[str, str]:
+        link = await self.link(choice["scene"]) if choice.get("scene") else None
+        return {"url": link.url} if link else {}
 
     async def post_fault(self, channel: str) -> str:
         """Why the bot may not post to this channel now (`not_admin`, `no_channel`, …), or nothing."""

@@ -27,7 +27,7 @@ REST_MAX = 24 * 60
 BUTTON_MAX = 64
 _SINGLE = (
     *("name", "kind", "poster", "wechat", "about", "audience", "often", "at", "weekday", "hour", "cron", "latest"),
-    *("first", "rest", "errors", "key", "seen"),
+    *("first", "rest", "errors", "channels", "key", "seen"),
 )
 _KEY = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _WEEKLY = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* ([a-z]{3})")
@@ -80,6 +80,7 @@ def of_push(push: Push, plan: Plan, now: datetime) -> dict[str, str]:
         **{name: str(content.get(name, "")) for name in ("kind", "wechat", "about")},
         **{f"text-{language}": str(content.get("text", {}).get(language, "")) for language in plan.languages},
         **_taps(content.get("buttons", ()), plan.languages),
+        "channels": " ".join(saying.channels(content)),
         **{"latest": str(schedule.get("latest", 120)), "first": f"{int(limits['first']) / 100:g}"},
         **{"rest": str(limits["rest"]), "errors": str(limits["errors"]), "seen": seen(push)},
     }
@@ -150,6 +151,7 @@ def content_of(fields: Mapping[str, str], languages: Sequence[str]) -> dict[str,
     return {
         **{"kind": fields["kind"], "poster": fields["poster"], "about": fields["about"] or "campaign"},
         **{"wechat": fields["wechat"], "buttons": said},
+        **({"channels": named} if (named := [*filter(None, re.split(r"[\s,，、;；]+", fields["channels"]))]) else {}),
         "text": {language: fields[f"text-{language}"] for language in languages},
     }
 

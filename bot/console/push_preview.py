@@ -74,6 +74,9 @@ def bubbles(content: Mapping[str, Any], library: Library, channels: Collection[s
         if text and not saying.strange(text):
             trees = saying.both(content, library, library.revision, language)
             told[language] = [_bubble(channel, content, trees, language, library) for channel in shown]
+            if saying.channels(content) and language == library.plan.languages[0]:
+                tree = saying.post(content, library, library.revision)
+                told[language].append(_bubble("post", content, [tree], language, library))
     return told
 
 

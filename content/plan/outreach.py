@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, model_validator
 
 from content.plan.terms import Benefit, Clock, Count, Fen, Id, Share, Span, Table, amount, instead, refuse, term
-from content.plan.texts import Caption, File, Long, MenuLabel, Name, Says, SubLabel, Taps, Url
+from content.plan.texts import Caption, File, Long, MenuLabel, Name, Public, Says, SubLabel, Taps, Url
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
@@ -60,6 +60,7 @@ class Push(Table):
     poster: File | None = instead("海报", "poster")
     text: Caption = term("文案", "text")
     buttons: tuple[Taps, ...] | None = instead("按钮", "buttons")
+    channels: tuple[Public, ...] | None = instead("Telegram 频道", "Telegram channels")  # that the bot administers
     latest: Span | None = instead("最迟晚多久开始", "may begin so much later")
 
     @model_validator(mode="after")

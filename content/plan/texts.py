@@ -18,6 +18,7 @@ from content.plan.terms import refuse
 WECHAT_TEXT_BYTES = 2048  # passive and customer-service text; beyond it the platform answers 45002
 TELEGRAM_CAPTION = 1024  # characters below a picture
 TELEGRAM_BUTTON_BYTES = 64  # callback_data
+CHANNEL = r"^(@[A-Za-z][A-Za-z0-9_]{3,31}|-100[0-9]{6,13})$"  # on Telegram
 FIELDS = frozenset(  # what a text of the plan may leave to be filled in, as {product}
     {"product", "campaign", "hotline", "hours", "organiser", "cancel_product", "start", "end", "checkin_points"}
 )
@@ -103,6 +104,8 @@ Words = Annotated[str, Field(strict=True, min_length=1)]
 File = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_.-]+)+$")]
 Url = Annotated[str, Field(strict=True, pattern=r"^https?://[^\s]+$", max_length=1024)]
 Says = Annotated[str, Field(strict=True, min_length=1), _BUTTON_LIMIT]
+# A channel: its @name, or its number as the platform gives it.
+Public = Annotated[str, Field(strict=True, pattern=CHANNEL)]
 # What tapping a button says: one word that is understood in every language, or one for each.
 Taps = Annotated[Text, BeforeValidator(_in_all), _EVERY, _BUTTON_LIMIT]
 Name = Annotated[Text, _EVERY, _NAME_LIMIT]

@@ -131,6 +131,8 @@ PUSH_ENDS: Pairs = {
     "moved": ("会话已搬走", "the chat has moved"),
     "bad_media": ("平台不收这张图片", "the platform would not take the picture"),
     "bad_list": ("平台不收这份名单", "the platform would not take the list"),
+    "not_admin": ("机器人不是频道管理员，或不能发言", "the bot is no administrator there, or may not post"),
+    "no_channel": ("没有这个频道", "there is no such channel"),
     "empty": ("没有可发的内容", "there was nothing to send"),
     "resent": ("平台没有答复，重发过一次", "sent once more after no answer"),
 }

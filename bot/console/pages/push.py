@@ -46,6 +46,7 @@ WORDS = {
     "facts": ("概况", "About"),
     "kind": ("种类", "Kind"),
     "to": ("发给谁", "To whom"),
+    "also": ("Telegram 频道", "Telegram channels"),
     "when": ("什么时候", "When"),
     "next": ("接下来", "Next"),
     "over": ("没有了", "no more"),

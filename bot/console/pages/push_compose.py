@@ -53,6 +53,14 @@ WORDS = {
         "Words that the bot understands: tapping says them. On WeChat they read “Reply …”. Each language may have its "
         "own; those of one alone are used in all. How to leave is added at the end.",
     ),
+    "channels": ("Telegram 频道", "Telegram channels"),
+    "channels_hint": (
+        "每个频道发一次，机器人要是管理员；写 @名称，几个就用空格隔开。按钮会打开机器人。不用就空着",
+        "one post to each, where the bot is an administrator; @names with spaces between. Buttons open the bot. "
+        "Or leave it empty",
+    ),
+    "also_to": ("另外在 {names} 各发一次", "It is also posted once to {names}"),
+    "in_channel": ("Telegram 频道", "Telegram channel"),
     "button": ("按钮 {number}（{language}）", "Button {number} ({language})"),
     "whom": ("发给谁、什么时候", "To whom, and when"),
     "audience": ("发给谁", "To whom"),
@@ -208,7 +216,7 @@ async def preview_of(visit: Visit, push: Push, library: Library, *, fresh: bool 
         told = audience(rows, push.content, len(library.plan.languages))
     except ActRefused as refused:
         faults.append((refused.zh, refused.en))
-    return {"faults": faults, "bubbles": shown, "audience": told}
+    return {"faults": faults, "bubbles": shown, "audience": told, "channels": saying.channels(push.content)}
 
 
 def everybody(visit: Visit) -> None:
@@ -237,7 +245,7 @@ async def _show(
 ) -> Response:
     library: Library = visit.app.writer.library
     plan, say = library.plan, Say(visit.language)
-    seen: dict[str, Any] = {"faults": [], "bubbles": {}, "audience": None}
+    seen: dict[str, Any] = {"faults": [], "bubbles": {}, "audience": None, "channels": []}
     if looked:
         seen = await preview_of(visit, _sketch(fields, library, f"staff:{visit.me.id}"), library)
         try:

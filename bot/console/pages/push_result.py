@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.console.visit import Visit
-from storage import mass_jobs, push_results, push_runs
+from storage import channel_posts, mass_jobs, push_results, push_runs
 from storage.push_results import Doubt, Waiting
 from storage.push_runs import Run
 from storage.pushes import Push
@@ -45,6 +45,12 @@ WORDS = {
     "later": ("{count} 人 {when} 起", "{count} from {when}"),
     "fetched": ("用户自己来取", "people fetch"),
     "average": ("开始以来平均每秒 {count} 条", "{count} a second on average since it began"),
+    "posts": ("Telegram 频道", "Telegram channels"),
+    "posts_hint": (
+        "每个频道发一次，不算在人数里；结果不明的不会再发。",
+        "One post to each, counted as nobody; what is in doubt is not posted again.",
+    ),
+    "channel": ("频道", "Channel"),
     "jobs": ("微信群发", "WeChat mass sends"),
     "jobs_hint": (
         "四个数由微信在群发结束后给出：总数、被过滤、发到、失败。",
@@ -82,6 +88,7 @@ class Progress:
     jobs: list[dict[str, Any]] = field(default_factory=list)
     waiting: list[tuple[Waiting, str]] = field(default_factory=list)  # and the time left, for the account's rate
     doubts: list[Doubt] = field(default_factory=list)
+    posts: list[dict[str, Any]] = field(default_factory=list)
     wrote: int | None = None
     quizzed: int | None = None
     still: bool = False  # the 72 hours are not over
@@ -147,6 +154,7 @@ def _read(
         return Progress(run, {}) if run else None
     over = run.ended_at is not None
     counts = run.counts if over else push_runs.counts(connection, run.id)
+    posts = channel_posts.of_run(connection, run.id)
     waits = [] if over else push_results.waiting(connection, run.id, now)
     told = Progress(
         run,
@@ -154,13 +162,14 @@ def _read(
         mass_jobs.of_run(connection, run.id),
         [(one, _time_left(one, rates.get(one.account), zh)) for one in waits],
         push_results.doubtful(connection, run.id, _DOUBTS, branch) if counts.get("doubtful") else [],
+        posts,
     )
     if not over:
         return told
     within = now - (run.ended_at or now) < push_results.WITHIN
     quizzed = push_results.began_quiz(connection, run, now) if push.content.get("kind") == "quiz" else None
     wrote = push_results.wrote(connection, run, now)
-    return Progress(run, counts, told.jobs, [], told.doubts, wrote, quizzed, within)
+    return Progress(run, counts, told.jobs, [], told.doubts, posts, wrote, quizzed, within)
 
 
 def _time_left(one: Waiting, rate: float | None, zh: bool) -> str:
