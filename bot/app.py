@@ -196,7 +196,9 @@ def _apply_first(app: App) -> None:
             if faults:
                 raise NothingToServe(faults)
             desk = Desk(connection, "operator", rights.OPERATOR, app.now(), "first start")
-            push_plan.sync(desk, bundle.plan, apply_plan(desk, bundle, None).number)
+            number = apply_plan(desk, bundle, None).number
+            alone = not app.settings.console.second_person
+            push_plan.sync(desk, bundle.plan, number, Library(bundle, number, words()) if alone else None)
 
 
 def open_channels(settings: Settings, house: House) -> list[Any]:

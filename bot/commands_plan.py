@@ -87,7 +87,8 @@ def plan_apply(
         raise typer.Exit(1)
     files = {path: base64.b64encode(raw).decode() for path, raw in bundle.files.items()}
     try:
-        done = act(settings, {"act": "plan.apply", "files": files, "expected": onto or _made_from(settings, bundle)})
+        expected, alone = onto or _made_from(settings, bundle), not settings.console.second_person
+        done = act(settings, {"act": "plan.apply", "files": files, "expected": expected, "alone": alone})
     except ActRefused as refused:
         raise refuse(refused.zh, refused.en) from None
     if done["changed"]:

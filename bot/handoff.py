@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot import followers
-from campaigns import copies, push_plan, rights
+from campaigns import copies, push_plan, rights, words
 from campaigns.asked import Fault, Unfit
 from campaigns.desk import ActRefused, Desk, apply_plan
 from content.bundle import Bundle
+from content.library import Library
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -100,11 +101,12 @@ def perform(connection: Any, asked: dict[str, Any], now: Any) -> dict[str, Any]:
     """Do one act in the given transaction. Raises ActRefused, or ValueError for an act nobody knows."""
     if asked["act"] == "plan.apply":
         files = {path: base64.b64decode(raw) for path, raw in asked["files"].items()}
-        desk = Desk(connection, "operator", frozenset({"plan.apply"}), now, asked.get("why", ""))
+        desk = Desk(connection, "operator", rights.OPERATOR, now, asked.get("why", ""))
         bundle = Bundle.of(files)
         applied = apply_plan(desk, bundle, asked["expected"])
         if applied.changed:
-            push_plan.sync(desk, bundle.plan, applied.number)
+            library = Library(bundle, applied.number, words()) if asked.get("alone") else None
+            push_plan.sync(desk, bundle.plan, applied.number, library)
         return {"number": applied.number, "changed": applied.changed}
     if asked["act"] == "backup.release":
         desk = Desk(connection, "operator", rights.OPERATOR, now)

@@ -58,11 +58,16 @@ def welcome(turn: Turn) -> None:
         turn.set_consent(True, about)
     if found_later:
         return
-    parts = (turn.plan.welcome.text[turn.language], brought, turn.phrase(about))
+    parts = (turn.library.fill(turn.plan.welcome.text[turn.language], turn.language), brought, turn.phrase(about))
     text = "\n\n".join(part for part in parts if part)
-    picture = Picture(turn.plan.welcome.picture, turn.plan.title[turn.language])
     first = ("return",) if left else ()
-    turn.say_text(text, *first, *FIRST, *(("connect",) if turn.is_guest else ()), picture=picture)
+    turn.say_text(text, *first, *FIRST, *(("connect",) if turn.is_guest else ()), picture=picture(turn))
+
+
+def picture(turn: Turn) -> Picture | None:
+    """The picture of the welcome, if the plan has one."""
+    name = turn.plan.welcome.picture
+    return Picture(name, turn.plan.title[turn.language]) if name else None
 
 
 def said_by(scene: str) -> tuple[str, str] | None:

@@ -6,7 +6,7 @@ has no referrals yet: they see the campaign's poster and how to get their own.
 
 from __future__ import annotations
 
-from campaigns import naming
+from campaigns import menu, naming
 from campaigns.turn import Turn
 from content.message import Picture
 
@@ -42,5 +42,7 @@ def _campaign(turn: Turn, own_later: bool) -> None:
     if own_later:
         guest = turn.phrase("poster.guest")
         text = f"{text}\n\n{guest}"
-    picture = Picture(turn.plan.welcome.picture, turn.plan.title[turn.language])
+    picture = menu.picture(turn)
+    if picture is None:
+        text = turn.library.fill(turn.plan.welcome.text[turn.language], turn.language)
     turn.say_text(text, "apply", "menu", picture=picture)

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from campaigns import pushing
-from campaigns.desk import Desk
+from campaigns.desk import ActRefused, Desk, NotAllowed
 from content import pushes as saying
+from content.library import Library
 from content.occasions import weekly
 from content.plan.model import Plan
 from content.plan.outreach import Push as Planned
@@ -18,9 +19,13 @@ from storage import pushes
 from storage.pushes import Push
 
 
-def sync(desk: Desk, plan: Plan, revision: int) -> list[Push]:
+def sync(desk: Desk, plan: Plan, revision: int, library: Library | None = None) -> list[Push]:
     """Make the pushes of the plan's revision those that are here: new ones and changed ones wait for approval, and one
-    that the plan no longer has is cancelled. Whatever runs or is over stays as it is. Needs `plan.apply`."""
+    that the plan no longer has is cancelled. Whatever runs or is over stays as it is. Needs `plan.apply`.
+
+    With the revision's `library`, where one person does everything, those of a plan without `approvals` are approved
+    at once, which needs `pushes.approve`; one whose time is over, or that cannot be sent, waits like any other.
+    """
     desk.require("plan.apply")
     campaign, social = plan.id, plan.social
     known = pushes.of_plan(desk.connection, campaign)
@@ -39,7 +44,18 @@ def sync(desk: Desk, plan: Plan, revision: int) -> list[Push]:
     for name in known.keys() - planned.keys():
         if known[name].state in pushing.STEPS["change"][0]:
             touched.append(pushing.take_step(desk, known[name], "cancel", next_at=None))
-    return touched
+    if library is None or plan.approvals:
+        return touched
+    return [_let_go(desk, library, push) if push.state == "submitted" else push for push in touched]
+
+
+def _let_go(desk: Desk, library: Library, push: Push) -> Push:
+    try:
+        return pushing.approve(desk, library, push.number, alone=True)
+    except NotAllowed:
+        raise
+    except ActRefused:
+        return push
 
 
 def _planned(plan: Plan, revision: int, one: Planned, author: str) -> Push:

@@ -17,6 +17,7 @@ from content import faq, phrases, quizzes, toml
 from content.faults import Fault, PlanFaults, Said, Severity
 from content.plan import audience, lawful, reading, rules
 from content.plan.model import Plan
+from content.plan.small import completed
 from content.posters import checking
 from content.toml import Document, TomlFault
 
@@ -118,7 +119,8 @@ class Bundle:
         _, findings = reading.parts_of(document.data)
         if findings:
             raise PlanFaults(_placed(document, findings))
-        return Plan.model_validate(document.data, context=reading.context_of(document.data))
+        whole = completed(document.data)
+        return Plan.model_validate(whole, context=reading.context_of(whole))
 
     def check(self, runs: frozenset[str], words: Collection[str] = ()) -> list[Fault]:
         """Everything found in one pass, by file and line. `runs` names the clauses that this version runs, `words` the

@@ -153,15 +153,19 @@ class ConsoleHouse:
 
 @contextmanager
 def serve_console(
-    folder: Path, database: str = "", more: str = "", now: Callable[[], datetime] = utc_now
+    folder: Path,
+    database: str = "",
+    more: str = "",
+    now: Callable[[], datetime] = utc_now,
+    plan: str = "family-network",
 ) -> Iterator[ConsoleHouse]:
-    """The service with the shipped plan on `database` (default: SQLite in `folder`); `more` goes into config.toml, and
+    """The service with a shipped plan on `database` (default: SQLite in `folder`); `more` goes into config.toml, and
     `now` is campaign time."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     file = folder / f"console-{port}.toml"
     file.write_text(
-        f'[service]\nlisten = "127.0.0.1:{port}"\npublic_url = "{url}"\nplan = "{ROOT}/content/family-network"\n'
+        f'[service]\nlisten = "127.0.0.1:{port}"\npublic_url = "{url}"\nplan = "{ROOT}/content/{plan}"\n'
         f'[storage]\nurl = "{database or f"sqlite:///{folder}/koukou.db"}"\nsecret = "{SECRET}"\n{more}'
     )
     settings = config.load(file, {})

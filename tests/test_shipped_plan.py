@@ -50,7 +50,8 @@ def shipped() -> Bundle:
     return Bundle.read(FOLDER)
 
 
-FREE = {("social.pushes", key) for key in ("kind", "poster", "buttons")}  # without them it is another push, as good
+# Without these it is another push or welcome, as good.
+FREE = {*(("social.pushes", key) for key in ("kind", "poster", "buttons")), ("welcome", "picture")}
 
 
 @cache

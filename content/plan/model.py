@@ -119,6 +119,9 @@ class Plan(Table):
         "渠道", "channels", min_length=1
     )
     without: tuple[str, ...] = Field(default=(), json_schema_extra={"zh": "不做的条款", "en": "left out on purpose"})
+    approvals: bool = Field(
+        default=True, strict=True, json_schema_extra={"zh": "推送要复核", "en": "pushes are approved"}
+    )
     title: Name = term("活动名称", "title")
     product: Name = term("产品", "product")
     organiser: Organiser = term("主办方", "organiser")

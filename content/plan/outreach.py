@@ -188,10 +188,10 @@ class Offline(Table):
 
 
 class Welcome(Table):
-    """What a new follower or visitor is told first, and the picture beside it."""
+    """What a new follower or visitor is told first, and the picture beside it, if there is one."""
 
     text: Caption = term("欢迎语", "welcome")
-    picture: File = term("图片", "picture")
+    picture: File | None = instead("图片", "picture")
 
 
 def _one_target(says: str | None, url: str | None, sub: Any) -> None:

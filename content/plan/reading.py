@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 
 from content.faults import Said, Severity
 from content.plan.model import CLAUSES, Plan, described
+from content.plan.small import completed, is_small
 from content.plan.terms import CURRENCY, UNSET, Table, Written, in_english
 
 Path = tuple[str | int, ...]
@@ -33,6 +34,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "tuple_type": ("要写成列表", "must be a list"),
     "model_type": ("要写成一张表", "must be a table"),
     "model_attributes_type": ("要写成一张表", "must be a table"),
+    "bool_type": ("写 true 或 false，不加引号", "must be true or false, without quotes"),
     "dict_type": ("要按语言写，例如 .zh = …", "must be written by language, e.g. .zh = …"),
     "too_short": ("至少 {min_length} 项", "needs at least {min_length}"),
 }
@@ -100,7 +102,8 @@ def context_of(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parts_of(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
-    """Every readable top-level part by its key, and what is wrong with the others."""
+    """Every readable top-level part by its key, and what is wrong with the others; a small plan's are completed."""
+    data = completed(data)
     context, adapters = context_of(data), _adapters()
     parts: dict[str, Any] = {}
     wrong: list[Finding] = [_unknown((key,)) for key in data if key not in adapters]
@@ -187,11 +190,12 @@ def _field_at(path: Path) -> FieldInfo | None:
 
 def unset_in(data: Mapping[str, Any]) -> Iterator[Finding]:
     """Every clause that is absent (and not left out on purpose) and every amount left open."""
+    data, small = completed(data), is_small(data)
     without = data.get("without")
     left_out = set(map(str, without)) if isinstance(without, list) else set()
     for name, (zh, en) in CLAUSES.items():
         field = keys_of(Plan).get(name)
-        if written(data, name) is not False or name in left_out or (field and field.is_required()):
+        if written(data, name) is not False or small or name in left_out or (field and field.is_required()):
             continue
         yield (
             tuple(name.split(".")),

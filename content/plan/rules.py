@@ -15,6 +15,7 @@ from content.faults import Said
 from content.plan.model import CLAUSES
 from content.plan.offers import Points
 from content.plan.reading import Finding, Path, written
+from content.plan.small import REST
 from content.plan.terms import Gain, Table, show_fen
 
 LEAVE_WORDS = frozenset({"退订", "stop", "恢复接收", "start"})  # always work, whatever a plan says
@@ -173,6 +174,8 @@ def left_out(parts: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Find
     """`without` names clauses, and only ones that are not there."""
     for index, name in enumerate(parts.get("without") or ()):
         path: Path = ("without", index)
+        if name == REST:
+            continue
         if name not in CLAUSES:
             near = difflib.get_close_matches(name, CLAUSES, n=1)
             hint = (f"是不是 {near[0]}？", f"did you mean {near[0]}?") if near else ("", "")

@@ -94,6 +94,12 @@ def _in_all(value: Any, info: ValidationInfo) -> Any:
     return dict.fromkeys(languages, value) if isinstance(value, str) else value
 
 
+def _alone(value: Any, info: ValidationInfo) -> Any:
+    """In a plan of one language its name need not stand behind every text."""
+    return _in_all(value, info) if len((info.context or {}).get("languages") or ()) == 1 else value
+
+
+_ALONE = BeforeValidator(_alone)
 _EVERY = AfterValidator(_in_every_language)
 _NAME_LIMIT = _limited(len, 120, "名称最多 120 字", "at most 120 characters")
 _TEXT_LIMIT = _limited(_bytes, WECHAT_TEXT_BYTES, "微信文字最多 2048 字节", "WeChat takes 2048 bytes")
@@ -108,12 +114,18 @@ Says = Annotated[str, Field(strict=True, min_length=1), _BUTTON_LIMIT]
 Public = Annotated[str, Field(strict=True, pattern=CHANNEL)]
 # What tapping a button says: one word that is understood in every language, or one for each.
 Taps = Annotated[Text, BeforeValidator(_in_all), _EVERY, _BUTTON_LIMIT]
-Name = Annotated[Text, _EVERY, _NAME_LIMIT]
-Long = Annotated[Text, _EVERY, _TEXT_LIMIT]
-Caption = Annotated[Text, _EVERY, _CAPTION_LIMIT, _TEXT_LIMIT]
+Name = Annotated[Text, _ALONE, _EVERY, _NAME_LIMIT]
+Long = Annotated[Text, _ALONE, _EVERY, _TEXT_LIMIT]
+Caption = Annotated[Text, _ALONE, _EVERY, _CAPTION_LIMIT, _TEXT_LIMIT]
 MenuLabel = Annotated[
-    Text, _EVERY, _limited(width, 8, "一级菜单最多 4 个汉字", "a menu button shows 4 Chinese characters, 8 letters")
+    Text,
+    _ALONE,
+    _EVERY,
+    _limited(width, 8, "一级菜单最多 4 个汉字", "a menu button shows 4 Chinese characters, 8 letters"),
 ]
 SubLabel = Annotated[
-    Text, _EVERY, _limited(width, 16, "二级菜单最多 8 个汉字", "a sub-button shows 8 Chinese characters, 16 letters")
+    Text,
+    _ALONE,
+    _EVERY,
+    _limited(width, 16, "二级菜单最多 8 个汉字", "a sub-button shows 8 Chinese characters, 16 letters"),
 ]
