@@ -160,6 +160,7 @@ class Bundle:
         yield from reading.unset_in(document.data)
         yield from rules.budget_lines(parts)
         yield from rules.named_files(parts, self.files.keys())
+        yield from rules.articles(parts, self.files.keys())
         yield from rules.own_poster(parts, self.files.keys())
         yield from rules.repeated_ids(parts)
         yield from audience.audiences(parts, document.data, runs)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from string import Formatter
 from typing import Any
 
+from content import articles
 from content.library import Library
 from content.message import Choice, Message, Picture
-from content.plan.outreach import Push
-from content.plan.texts import CHANNEL, FIELDS, TELEGRAM_BUTTON_BYTES, WECHAT_TEXT_BYTES
+from content.plan.outreach import News, Push
+from content.plan.texts import CHANNEL, FIELDS, TELEGRAM_BUTTON_BYTES, WECHAT_TEXT_BYTES, strange
 
-KINDS = ("text", "poster", "quiz", "lottery")
+KINDS = ("text", "poster", "article", "quiz", "lottery")
 ABOUT = ("campaign", "service")
 WAYS = ("mass", "service")  # on WeChat; a template message may not be used for marketing
 TEXT_MOST = 900  # characters: with the line about leaving it still fits Telegram's caption of 1,024
@@ -32,13 +32,14 @@ Fault = tuple[str, str]  # Chinese, English
 def of_plan(push: Push, languages: Sequence[str]) -> dict[str, Any]:
     """The content of a push that the plan has written."""
     return {
-        "kind": push.kind or ("poster" if push.poster else "text"),
+        "kind": push.kind or ("article" if push.article else "poster" if push.poster else "text"),
         "text": {language: push.text[language] for language in languages},
         "poster": (push.poster or "").removeprefix(POSTERS),
         "buttons": [one_for_all(dict(button.items())) for button in push.buttons or ()],
         "about": push.about,
         "wechat": "mass" if push.way == "mass" else "service",
         **({"channels": list(push.channels)} if push.channels else {}),
+        **({"article": _article(push.article)} if push.article else {}),
     }
 
 
@@ -84,6 +85,10 @@ def _faults(content: Mapping[str, Any], library: Library) -> Iterator[Fault]:
             yield f"方案里没有海报 {poster}（{missing[0]}）", f"the plan has no poster {poster} in {missing[0]}"
     elif content.get("kind") == "poster":
         yield "海报推送要选一张海报", "a poster push needs a poster"
+    elif content.get("kind") == "article":
+        yield "图文要选一张海报作封面", "an article needs a poster as its cover"
+    if content.get("kind") == "article":
+        yield from articles.faults(content.get("article", {}), library)
     buttons = content.get("buttons", [])
     if len(buttons) > BUTTONS_MOST:
         yield f"按钮最多 {BUTTONS_MOST} 个", f"at most {BUTTONS_MOST} buttons"
@@ -123,8 +128,9 @@ def post(content: Mapping[str, Any], library: Library, revision: int) -> dict[st
     language = library.plan.languages[0]
     tree = both(content, library, revision, language)[0]
     taps = [word(button, language) for button in content.get("buttons", ())]
-    choices = [{"label": said, "scene": f"{SCENE}{library.command(said)}"} for said in taps if said]
-    return {**{part: tree[part] for part in ("text", "picture") if part in tree}, "choices": choices}
+    opening = [{"label": said, "scene": f"{SCENE}{library.command(said)}"} for said in taps if said]
+    links = [one for one in tree["choices"] if "url" in one]
+    return {**{part: tree[part] for part in ("text", "picture") if part in tree}, "choices": [*links, *opening]}
 
 
 def word(button: str | Mapping[str, str], language: str) -> str:
@@ -148,6 +154,11 @@ def messages(content: Mapping[str, Any], library: Library, revision: int) -> dic
     return {language: both(content, library, revision, language) for language in library.plan.languages}
 
 
+def _article(news: News) -> dict[str, Any]:
+    told = {"title": dict(news.title.items()), "digest": dict(news.digest.items()) if news.digest else {}}
+    return {**told, "file": news.body, "author": news.author or ""}
+
+
 def picture_name(poster: str, language: str, revision: int) -> str:
     """The name of a poster drawn for everybody, under a revision's files."""
     return f"campaign:{poster}:{language}:{revision}"
@@ -160,22 +171,25 @@ def both(content: Mapping[str, Any], library: Library, revision: int, language: 
     picture = Picture(picture_name(poster, language, revision), library.plan.title[language]) if poster else None
     choices = [Choice(said, said) for said in (word(button, language) for button in content.get("buttons", ())) if said]
     leave = library.choice(language, "leave")
-    spoken = [text]
-    if choices:
-        words = say(language, "pushed.or").join(f"“{choice.say}”" for choice in choices)
-        spoken.append(say(language, "pushed.reply", words=words))
-    spoken.append(say(language, "pushed.leave", word=leave.say))
-    return [Message(text, picture, (*choices, leave)).tree(), Message("\n".join(spoken), picture).tree()]
+    spoken = [text, *below(content, library, language)]
+    said = "\n".join(spoken)
+    if content.get("kind") != "article":
+        return [Message(text, picture, (*choices, leave)).tree(), Message(said, picture).tree()]
+    article, link = content.get("article", {}), library.fill("{address}", language)
+    title = articles.said(article, "title", library, language)
+    more = (Choice(say(language, "pushed.more"), url=link),) if link else ()
+    shown = articles.tree(article, library, language, spoken, link)
+    tapped = Message(f"{title}\n\n{text}", picture, (*more, *choices, leave))
+    typed = Message("\n\n".join(filter(None, (title, said, link))), picture)
+    return [tapped.tree(), {**typed.tree(), "article": shown}]
 
 
-def strange(text: str) -> str:
-    """What stands in braces and is no field that texts may use; empty when all is well."""
-    if "{" not in text:
-        return ""
-    try:
-        for _, name, form, conversion in Formatter().parse(text):
-            if name is not None and (name not in FIELDS or form or conversion):
-                return "{" + name + "}"
-    except ValueError:
-        return "{ }"
-    return ""
+def below(content: Mapping[str, Any], library: Library, language: str) -> list[str]:
+    """What stands below the words where there are no buttons: what may be replied, and how to leave."""
+    say = library.phrases.say
+    taps = [said for said in (word(button, language) for button in content.get("buttons", ())) if said]
+    leave = say(language, "pushed.leave", word=library.choice(language, "leave").say)
+    if not taps:
+        return [leave]
+    words = say(language, "pushed.or").join(f"“{said}”" for said in taps)
+    return [say(language, "pushed.reply", words=words), leave]

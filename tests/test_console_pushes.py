@@ -407,3 +407,23 @@ def test_a_push_goes_to_a_channel_too(tmp_path: Path) -> None:
         now = author.get(f"/console/pushes/{number}/now").text
         assert re.search(r"@xiaodian</th>.*?sent</span>.*@nowhere1</th>.*?there is no such channel", now, re.S)
         assert pages.counts(number) == {"sent": 1}
+
+
+def test_an_article_is_written_shown_and_sent_as_one(tmp_path: Path) -> None:
+    with push_pages(tmp_path) as pages:
+        pages.crowd(wechat=2, telegram=1)
+        (_, author), (_, approver) = colleagues(pages)
+        parts = {"title-zh": "开始啦", "title-en": "It begins", "body-zh": "## 怎么参加\n**签到**", "body-en": HOSTILE}
+        written = {"kind": "article", "poster": "opening", "author": "宣传组", **parts}
+        form = {**pages.form(**written), "title-en": "x" * 65, "do": "save"}
+        assert "64 characters at most" in author.submit("/console/pushes/new", form).text
+        number = pages.write(author, name="article", **written)
+        page = approver.get(f"/console/pushes/{number}").text
+        assert '<p class="headline">It begins</p>' in page and "怎么参加\n签到" in page and HOSTILE not in page
+        form = author.get(f"/console/pushes/{number}/edit").text
+        assert 'value="It begins"' in form and "## 怎么参加\n**签到**</textarea>" in form and HOSTILE not in form
+        assert pages.approve(approver, number).status_code == 303
+        pages.clock.offset += timedelta(days=1, minutes=1)
+        pages.until(lambda: pages.push(number).state == "done")
+        got = [(one.kind, one.content) for person in pages.wechat.people.values() for one in person.received]
+        assert got == [("mpnews", "开始啦")] * 2

@@ -15,6 +15,7 @@ from typing import Any
 
 from bot.console.pages.push_words import FORM
 from bot.console.visit import Form, Wrong
+from content import articles
 from content import pushes as saying
 from content.occasions import weekly
 from content.plan.model import Plan
@@ -27,7 +28,7 @@ REST_MAX = 24 * 60
 BUTTON_MAX = 64
 _SINGLE = (
     *("name", "kind", "poster", "wechat", "about", "audience", "often", "at", "weekday", "hour", "cron", "latest"),
-    *("first", "rest", "errors", "channels", "key", "seen"),
+    *("first", "rest", "errors", "channels", "author", "file", "key", "seen"),
 )
 _KEY = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _WEEKLY = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* ([a-z]{3})")
@@ -81,6 +82,7 @@ def of_push(push: Push, plan: Plan, now: datetime) -> dict[str, str]:
         **{f"text-{language}": str(content.get("text", {}).get(language, "")) for language in plan.languages},
         **_taps(content.get("buttons", ()), plan.languages),
         "channels": " ".join(saying.channels(content)),
+        **_written_article(content.get("article", {}), plan.languages),
         **{"latest": str(schedule.get("latest", 120)), "first": f"{int(limits['first']) / 100:g}"},
         **{"rest": str(limits["rest"]), "errors": str(limits["errors"]), "seen": seen(push)},
     }
@@ -104,6 +106,26 @@ def _taps(said: Sequence[Any], languages: Sequence[str]) -> dict[str, str]:
     return fields
 
 
+def _written_article(article: Mapping[str, Any], languages: Sequence[str]) -> dict[str, str]:
+    fields = {name: str(article.get(name, "")) for name in ("author", "file")}
+    for part in articles.PARTS:
+        words = article.get(part, {})
+        fields |= {f"{part}-{language}": str(words.get(language, "")) for language in languages}
+    return fields
+
+
+def _article(fields: Mapping[str, str], languages: Sequence[str]) -> dict[str, Any]:
+    """The article that was written; one whose body lies in the plan's file goes on lying there, unless it is written
+    anew."""
+    told: dict[str, Any] = {
+        part: {language: fields[f"{part}-{language}"] for language in languages} for part in articles.PARTS
+    }
+    kept = {"file": fields["file"]} if fields["file"] else {}
+    if kept and not any(told["body"].values()):
+        del told["body"]
+    return {**told, **kept, "author": fields["author"]}
+
+
 def seen(push: Push) -> str:
     """What says that a push is still what somebody saw."""
     return push.changed_at.isoformat() if push.changed_at else ""
@@ -115,7 +137,8 @@ def of_form(form: Form, languages: Sequence[str]) -> dict[str, str]:
 
 
 def _names(languages: Sequence[str]) -> list[str]:
-    return [*_SINGLE, *_buttons(languages), *(f"text-{language}" for language in languages)]
+    parts = [f"{part}-{language}" for part in ("text", *articles.PARTS) for language in languages]
+    return [*_SINGLE, *_buttons(languages), *parts]
 
 
 def key_of(fields: Mapping[str, str], member: int) -> str:
@@ -153,6 +176,7 @@ def content_of(fields: Mapping[str, str], languages: Sequence[str]) -> dict[str,
         **{"wechat": fields["wechat"], "buttons": said},
         **({"channels": named} if (named := [*filter(None, re.split(r"[\s,，、;；]+", fields["channels"]))]) else {}),
         "text": {language: fields[f"text-{language}"] for language in languages},
+        **({"article": _article(fields, languages)} if fields["kind"] == "article" else {}),
     }
 
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from content import articles
 from content import pushes as saying
 from content.library import Library
+from content.plan.texts import strange
 from storage.mass_jobs import MOST as MASS_MOST
 
 CHANNELS = ("telegram", "web", "wechat")
@@ -71,7 +73,7 @@ def bubbles(content: Mapping[str, Any], library: Library, channels: Collection[s
     told: dict[str, list[Bubble]] = {}
     for language in library.plan.languages:
         text = str(content["text"].get(language, "")).strip()
-        if text and not saying.strange(text):
+        if text and not strange(text):
             trees = saying.both(content, library, library.revision, language)
             told[language] = [_bubble(channel, content, trees, language, library) for channel in shown]
             if saying.channels(content) and language == library.plan.languages[0]:
@@ -109,11 +111,19 @@ def _bubble(
     tree = trees[1 if wordy else 0]
     poster, words = str(content.get("poster", "")), str(tree["text"])
     article = wordy and poster and content.get("wechat") == "mass"
+    title = words.partition("\n")[0][:_TITLE_MAX] if article else ""
+    if article and "article" in tree:  # as its reader sees it, and how to leave below
+        title, words = str(tree["article"].get("title", "")), _body(content, library, language)
     return Bubble(
         channel=channel,
         text=words,
         picture=picture_url(poster, language, library.revision) if poster else "",
         choices=tuple(choice["label"] for choice in tree.get("choices", ())),
         size=len(words.encode()),
-        title=words.partition("\n")[0][:_TITLE_MAX] if article else "",
+        title=title,
     )
+
+
+def _body(content: Mapping[str, Any], library: Library, language: str) -> str:
+    body = articles.plain(articles.said(content["article"], "body", library, language))
+    return "\n".join([body, *saying.below(content, library, language)])

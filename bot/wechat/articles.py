@@ -19,6 +19,7 @@ from bot.wechat.media import Media
 from bot.wechat.rendering import TEXT_BYTES, spoken, words
 
 _TITLE, _AUTHOR, _DIGEST = 32, 16, 120  # characters, as the platform shows them
+_GIVEN_TITLE = 64  # which it takes, where somebody wrote one
 _CONTENT_CHARACTERS = 20_000
 _DRAFT_SECONDS = 2 * 86_400.0  # longer than a send may be repeated
 EMPTY, TOO_LONG = 44004, 45002
@@ -49,9 +50,9 @@ class Articles:
     async def make(self, message: dict[str, Any], key: str, refused: str = "") -> Carried:
         """What says `message` in the send that `key` names; `refused` is an id that the platform does not know.
 
-        Besides what every message tree has, `article` may hold `title`, `text` and, if wanted, `author`, `digest` and
-        `link`; the tree's picture is its cover. What the account or the platform cannot show is said in words. Raises
-        Fault, after which nothing was sent.
+        Besides what every message tree has, `article` may hold `title`, `text` and, if wanted, `html` (shown in place
+        of `text` where it can be), `author`, `digest` and `link`; the tree's picture is its cover. What the account or
+        the platform cannot show is said in words. Raises Fault, after which nothing was sent.
         """
         try:
             return await self._shown(message, key, refused) or self._said(message)
@@ -110,11 +111,12 @@ def _article(message: dict[str, Any], cover: str, inside: str) -> dict[str, Any]
     said = given["text"] if given else words(message)
     title = given["title"] if given else said.partition("\n")[0]
     shown = f'<p><img src="{escape(inside)}"/></p>' if inside else ""
-    content = shown + "".join(f"<p>{escape(line)}</p>" for line in said.splitlines() if line.strip())
+    ours = (given or {}).get("html", "")  # which content.articles made, and nobody wrote
+    content = shown + (ours or "".join(f"<p>{escape(line)}</p>" for line in said.splitlines() if line.strip()))
     if len(content) >= _CONTENT_CHARACTERS:
         raise Fault(TOO_LONG, "more than an article holds", reached=False)
     article = {
-        "title": title[:_TITLE],
+        "title": title[: _GIVEN_TITLE if given else _TITLE],
         "digest": ((given or {}).get("digest") or said.replace("\n", " "))[:_DIGEST],
         "content": content or f"<p>{escape(title)}</p>",
         "thumb_media_id": cover,

@@ -8,10 +8,10 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from content.plan.terms import Benefit, Clock, Count, Fen, Id, Share, Span, Table, amount, instead, refuse, term
-from content.plan.texts import Caption, File, Long, MenuLabel, Name, Public, Says, SubLabel, Taps, Url
+from content.plan.texts import Caption, Digest, File, Headline, Long, MenuLabel, Name, Public, Says, SubLabel, Taps, Url
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
@@ -46,6 +46,15 @@ def _local(value: datetime) -> datetime:
     return value
 
 
+class News(Table):
+    """An article of WeChat's: its body lies beside the plan, a file for each language (`articles/opening.zh.md`)."""
+
+    title: Headline = term("标题", "title")
+    digest: Digest | None = instead("摘要", "digest")
+    author: Annotated[str, Field(strict=True, max_length=16)] | None = instead("作者", "author")
+    body: File = term("正文文件", "file of the body")
+
+
 class Push(Table):
     """One planned push: once `at` a wall time, or every `weekday` at `hour`."""
 
@@ -56,8 +65,11 @@ class Push(Table):
     at: Annotated[datetime, AfterValidator(_local)] | None = instead("时间", "at")
     weekday: Weekday | None = instead("每周几", "weekday")
     hour: Clock | None = instead("几点", "hour")
-    kind: Literal["text", "poster", "quiz", "lottery"] | None = instead("种类", "kind")  # poster or text as it has one
+    kind: Literal["text", "poster", "article", "quiz", "lottery"] | None = instead(
+        "种类", "kind"
+    )  # poster or text as it has one
     poster: File | None = instead("海报", "poster")
+    article: News | None = instead("图文", "article")
     text: Caption = term("文案", "text")
     buttons: tuple[Taps, ...] | None = instead("按钮", "buttons")
     channels: tuple[Public, ...] | None = instead("Telegram 频道", "Telegram channels")  # that the bot administers
@@ -72,6 +84,16 @@ class Push(Table):
                 "例如 at = 2026-11-05T10:00:00",
                 'e.g. at = 2026-11-05T10:00:00, or weekday = "fri" and hour = 10:00:00',
             )
+        return self
+
+    @model_validator(mode="after")
+    def _article_with_its_cover(self) -> Push:
+        if self.kind == "article" and self.article is None:
+            raise refuse("图文推送要写 article", "an article push needs `article`")
+        if self.article and self.kind not in (None, "article"):
+            raise refuse("写了 article，种类就是 article", "with `article` the kind is article")
+        if self.article and self.poster is None:
+            raise refuse("图文要有海报作封面", "an article needs a poster as its cover")
         return self
 
 

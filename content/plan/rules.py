@@ -128,6 +128,16 @@ def repeated_ids(parts: Mapping[str, Any]) -> Iterator[Finding]:
             words.add(word)
 
 
+def articles(parts: Mapping[str, Any], files: Collection[str]) -> Iterator[Finding]:
+    """The body of every article lies beside the plan in each language."""
+    social, languages = parts.get("social"), parts.get("languages") or ()
+    for index, push in enumerate((social.pushes if social else None) or ()):
+        for name in (f"{push.article.body}.{language}.md" for language in languages) if push.article else ():
+            if name not in files:
+                path = ("social", "pushes", index, "article", "body")
+                yield path, "fault", Said(f"找不到文件 {name}", f"no such file: {name}")
+
+
 def buttons(parts: Mapping[str, Any], words: Collection[str]) -> Iterator[Finding]:
     """What the buttons of pushes say is understood: one of the commands' `words`, or an extra word of the plan."""
     social = parts.get("social")

@@ -69,6 +69,19 @@ def _fillable(language: str, words: str) -> None:
         )
 
 
+def strange(text: str) -> str:
+    """What stands in braces and is no field that texts may use; empty when all is well."""
+    if "{" not in text:
+        return ""
+    try:
+        for _, name, form, conversion in string.Formatter().parse(text):
+            if name is not None and (name not in FIELDS or form or conversion):
+                return "{" + name + "}"
+    except ValueError:
+        return "{ }"
+    return ""
+
+
 def width(text: str) -> int:
     """How wide a label is shown, in half characters: a Chinese character counts 2."""
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
@@ -115,6 +128,8 @@ Public = Annotated[str, Field(strict=True, pattern=CHANNEL)]
 # What tapping a button says: one word that is understood in every language, or one for each.
 Taps = Annotated[Text, BeforeValidator(_in_all), _EVERY, _BUTTON_LIMIT]
 Name = Annotated[Text, _ALONE, _EVERY, _NAME_LIMIT]
+Headline = Annotated[Text, _ALONE, _EVERY, _limited(len, 64, "标题最多 64 字", "a title has at most 64 characters")]
+Digest = Annotated[Text, _ALONE, _EVERY, _limited(len, 120, "摘要最多 120 字", "a digest has at most 120 characters")]
 Long = Annotated[Text, _ALONE, _EVERY, _TEXT_LIMIT]
 Caption = Annotated[Text, _ALONE, _EVERY, _CAPTION_LIMIT, _TEXT_LIMIT]
 MenuLabel = Annotated[

@@ -19,7 +19,7 @@ from bot.console.push_preview import audience, bubbles, picture_url
 from bot.console.visit import Missing, Visit, Wrong
 from campaigns import mechanics, push_audience, pushing
 from campaigns.desk import ActRefused, NotAllowed
-from content import posters
+from content import articles, posters
 from content import pushes as saying
 from content.library import Library
 from storage import pushes
@@ -53,6 +53,22 @@ WORDS = {
         "Words that the bot understands: tapping says them. On WeChat they read “Reply …”. Each language may have its "
         "own; those of one alone are used in all. How to leave is added at the end.",
     ),
+    "article_parts": ("图文的标题、摘要和正文", "Title, digest and body of an article"),
+    "article_hint": (
+        "种类选“图文”时用，海报作封面；微信群发里是图文，别处是标题、上面的文案和“阅读全文”。"
+        "正文里 ## 是小标题，- 是列表，**粗体**，空行分段。",
+        "For the kind Article, with the poster as its cover: an article in WeChat's mass sends, elsewhere its title, "
+        "the text above and “Read more”. In the body ## begins a heading, - a list, ** encloses bold, an empty line "
+        "parts paragraphs.",
+    ),
+    "title": ("标题（{language}）", "Title ({language})"),
+    "digest": ("摘要（{language}）", "Digest ({language})"),
+    "body": ("正文（{language}）", "Body ({language})"),
+    "body_file": (
+        "正文在方案文件 {file} 里；在这里写就用这里的。",
+        "The body is the plan's file {file}; what is written here takes its place.",
+    ),
+    "author_of": ("作者", "Author"),
     "channels": ("Telegram 频道", "Telegram channels"),
     "channels_hint": (
         "每个频道发一次，机器人要是管理员；写 @名称，几个就用空格隔开。按钮会打开机器人。不用就空着",
@@ -267,6 +283,8 @@ async def _show(
         words=_suggested(library),
         audiences=suggestions(plan, say),
         most=(saying.TEXT_MOST, saying.BYTES_MOST),
+        article={"title": articles.TITLE_MOST, "digest": articles.DIGEST_MOST, "author": articles.AUTHOR_MOST}
+        | {"body": articles.HTML_MOST},
         limits={"latest": forms.LATEST_MAX, "rest": forms.REST_MAX, "button": forms.BUTTON_MAX},
     )
 

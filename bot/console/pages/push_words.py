@@ -47,6 +47,7 @@ STEPS: Pairs = {
 KIND: Pairs = {
     "text": ("文字", "Text"),
     "poster": ("海报", "Poster"),
+    "article": ("图文", "Article"),
     "quiz": ("答题", "Quiz"),
     "lottery": ("抽奖", "Lottery"),
 }
