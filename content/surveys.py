@@ -88,8 +88,8 @@ def read(listed: Sequence[Terms], files: Mapping[str, bytes], languages: Sequenc
             continue
         if all(severity != "fault" for _, severity, _ in check(data, languages)):
             asked = tuple(_question(raw, languages) for raw in data["questions"])
-            said = (_spoken(data[key], languages) for key in ("intro", "thanks"))
-            found[terms.id] = Survey(terms.id, terms.name, terms.points, *said, asked)
+            intro, thanks = _spoken(data["intro"], languages), _spoken(data["thanks"], languages)
+            found[terms.id] = Survey(terms.id, terms.name, terms.points, intro, thanks, asked)
     return found
 
 
@@ -112,13 +112,14 @@ def words(surveys: Iterable[Survey]) -> dict[str, str]:
 
 
 def _question(raw: Mapping[str, Any], languages: Sequence[str]) -> Question:
-    kind, made = raw["kind"], (raw["id"], raw["kind"], _spoken(raw["ask"], languages))
-    if kind == "rating":
-        ends = (_spoken(raw[key], languages) for key in ("low", "high"))
-        return Question(*made, raw.get("scale", SCALES[0]), *ends)
-    if kind == "choice":
-        return Question(*made, choices={one: tuple(c.strip() for c in raw["choices"][one]) for one in languages})
-    return Question(*made, longest=raw.get("longest", USUAL_LENGTH))
+    name, ask = raw["id"], _spoken(raw["ask"], languages)
+    if raw["kind"] == "rating":
+        low, high = _spoken(raw["low"], languages), _spoken(raw["high"], languages)
+        return Question(name, "rating", ask, raw.get("scale", SCALES[0]), low, high)
+    if raw["kind"] == "choice":
+        choices = {language: tuple(one.strip() for one in raw["choices"][language]) for language in languages}
+        return Question(name, "choice", ask, choices=choices)
+    return Question(name, "text", ask, longest=raw.get("longest", USUAL_LENGTH))
 
 
 def _spoken(raw: Mapping[str, str], languages: Sequence[str]) -> dict[str, str]:
