@@ -26,8 +26,9 @@ _SPELLED = re.compile(
     r"(?:\s+(?:(?P<go>开始|go)|(?P<revision>\d{1,9})-(?P<place>\d{1,3})-(?P<value>\d{1,3})))?",
     re.IGNORECASE,
 )
-# What goes before the words that a question waits for; leaving and people always do, before any form.
-_BEFORE_WORDS = frozenset({("menu", "help"), ("menu", "menu"), ("survey", "survey"), ("privacy", "forget")})
+# Whose commands go before the words that a question waits for: they are about the person or this conversation. What the
+# campaign offers (签到, 积分, 海报…) may well be what somebody writes about. 人工 and 退订 go before any form.
+_BEFORE_WORDS = frozenset({"consent", "joining", "menu", "privacy", "survey"})
 _ENDS = " \t\r\n.!。！~～"
 
 
@@ -83,7 +84,7 @@ def on_form(turn: Turn, form: dict[str, Any]) -> bool:
         return True
     lowered = same(said).strip(_ENDS)
     command = turn.library.keywords.get(lowered) or words().get(lowered) or words().get(lowered.removeprefix("/"))
-    if command in _BEFORE_WORDS or (said.startswith("/") and command):
+    if command and (command[0] in _BEFORE_WORDS or said.startswith("/")):
         return False
     if lowered in SKIP:
         asking.record(turn, way, 0)

@@ -58,7 +58,7 @@ class Library:
         return made
 
     def understands(self, words: str) -> bool:
-        """Whether somebody who typed this would be understood: words of a command, of the plan's own, or of a survey."""
+        """Whether somebody who typed this would be understood: a command's words, the plan's own, or a survey's."""
         said = words.strip().casefold()
         if questions.same(words) in self.survey_words:
             return True

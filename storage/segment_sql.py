@@ -241,8 +241,8 @@ class Query:
         return dict(self._run(f"SELECT {sums} FROM ({each}) AS p", after, upto).one()._mapping)
 
     def over(self, statement: str, after: int, upto: int, **more: Any) -> Any:
-        """What `statement` gives, in which {people} stands for all of a range for whom the rule holds, reachable or not:
-        `id`, `guest`. The holdout is not asked for."""
+        """What `statement` gives, in which {people} stands for all of a range for whom the rule holds, reachable or
+        not: `id`, `guest`. The holdout is not asked for."""
         return self._run(statement.format(people=f"({self._base()})"), after, upto, **more)
 
     def accounts(self, after: int, upto: int) -> Iterator[tuple[str, str, dict[str, int]]]:
