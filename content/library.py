@@ -64,6 +64,11 @@ class Library:
             return True
         return said in self.keywords or said in self._words or said.removeprefix("/") in self._words
 
+    def leads_to_survey(self, words: str) -> bool:
+        """Whether these words lead into a survey of the plan."""
+        said = words.strip().casefold()
+        return bool(self.surveys) and (questions.same(words) in self.survey_words or said in surveys.STARTERS)
+
     def fill(self, text: str, language: str) -> str:
         """A text of the plan with the fields every sentence may use."""
         return text.format_map(self._fields[language]) if "{" in text else text

@@ -15,7 +15,7 @@ from content.message import Choice, Message, Picture
 from content.plan.outreach import Push
 from content.plan.texts import FIELDS, TELEGRAM_BUTTON_BYTES, WECHAT_TEXT_BYTES
 
-KINDS = ("text", "poster", "quiz", "lottery")
+KINDS = ("text", "poster", "quiz", "survey", "lottery")
 ABOUT = ("campaign", "service")
 WAYS = ("mass", "service")  # on WeChat; a template message may not be used for marketing
 TEXT_MOST = 900  # characters: with the line about leaving it still fits Telegram's caption of 1,024
@@ -83,6 +83,15 @@ def _faults(content: Mapping[str, Any], library: Library) -> Iterator[Fault]:
     buttons = content.get("buttons", [])
     if len(buttons) > BUTTONS_MOST:
         yield f"按钮最多 {BUTTONS_MOST} 个", f"at most {BUTTONS_MOST} buttons"
+    if content.get("kind") == "survey" and not any(library.leads_to_survey(str(words)) for words in buttons):
+        words = next(iter(library.survey_words), "")
+        if words:
+            yield (
+                f"问卷推送要有一个通向问卷的按钮，例如“{words}”",
+                f"a survey push needs a button into it, e.g. {words!r}",
+            )
+        else:
+            yield "方案里没有问卷", "the plan has no survey"
     for words in buttons:
         if not library.understands(str(words)):
             yield f"按钮“{words}”不是机器人听得懂的话", f"the button {words!r} is nothing that the bot understands"

@@ -48,6 +48,7 @@ KIND: Pairs = {
     "text": ("文字", "Text"),
     "poster": ("海报", "Poster"),
     "quiz": ("答题", "Quiz"),
+    "survey": ("问卷", "Survey"),
     "lottery": ("抽奖", "Lottery"),
 }
 AUDIENCES: Pairs = {
