@@ -88,7 +88,7 @@ def _faults(content: Mapping[str, Any], library: Library) -> Iterator[Fault]:
         if words:
             yield (
                 f"问卷推送要有一个通向问卷的按钮，例如“{words}”",
-                f"a survey push needs a button into it, e.g. {words!r}",
+                f"a survey push needs a button such as {words!r}",
             )
         else:
             yield "方案里没有问卷", "the plan has no survey"

@@ -125,7 +125,8 @@ async def words(visit: Visit) -> Response:
         rows += [[visit.when(one.at), _words(visit, one)] for one in said]
         return sheet(sheets.write(rows), f"survey-{name}-{question}.csv")
     shown = [(one.at, _words(visit, one)) for one in said]
-    return visit.show("survey.html", WORDS, **context, spoken={"question": question, "rows": shown, "count": count})
+    spoken = {"question": question, "rows": shown, "count": count}
+    return visit.show("survey.html", WORDS, **{**context, "spoken": spoken})
 
 
 def _words(visit: Visit, one: stored.Words) -> str:
