@@ -36,11 +36,11 @@ JOURNEYS: dict[str, tuple[str, list[tuple[str, tuple[str, ...]]]]] = {
         "en",
         [
             ("Survey", ("Service survey: 4 questions, once per person", "Intro", "brings 20 points", "1. Start the s")),
-            ("1", ("Survey question 1 of 4", "Content?", "1 = bad, 5 = good", "1. 1 of 5")),
-            ("5 OF 5", ("Noted: 5 of 5", "question 2 of 4", "3. online")),
+            ("1", ("Survey question 1 of 4", "Content?", "1 = bad, 5 = good", "1. Score 1")),
+            ("score  5", ("Noted: Score 5", "question 2 of 4", "3. online")),
             ("1", ("Noted: friends", "question 3 of 4", "at most 20 characters", "1. Skip")),
             ("skip", ("skipped", "question 4 of 4")),
-            ("7", ("Noted: 7 of 10", "Thanks", "+20 points")),
+            ("7", ("Noted: Score 7", "Thanks", "+20 points")),
             ("survey service", ("You answered “Service survey” on 2026-11-22",)),
         ],
     ),
@@ -124,21 +124,22 @@ JOURNEYS: dict[str, tuple[str, list[tuple[str, tuple[str, ...]]]]] = {
 
 
 @pytest.mark.parametrize("story", JOURNEYS)
-@pytest.mark.parametrize("channel", ["wechat", "web", "telegram"])
-def test_journey(story: str, channel: str, database_url: str) -> None:
+def test_journey(story: str, database_url: str) -> None:
+    """One house per story and database, in which somebody on each channel goes the same way at once."""
     language, table = JOURNEYS[story]
 
     async def journey() -> None:
         async with talking(database_url) as talk:
             apply(talk, plan_with(plain()))
             for said, parts in table:
-                answer = await talk.say(said, channel=channel, language=language)
-                for part in parts:
-                    shown = _for_guests(part) if channel == "web" else part
-                    if part.startswith("!"):
-                        assert part[1:] not in answer, (said, answer)
-                    else:
-                        assert shown in answer, (said, answer)
+                for channel in ("wechat", "web", "telegram"):
+                    answer = await talk.say(said, channel=channel, language=language)
+                    for part in parts:
+                        shown = _for_guests(part) if channel == "web" else part
+                        if part.startswith("!"):
+                            assert part[1:] not in answer, (channel, said, answer)
+                        else:
+                            assert shown in answer, (channel, said, answer)
 
     run(journey())
 

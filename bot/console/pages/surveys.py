@@ -119,14 +119,14 @@ async def words(visit: Visit) -> Response:
     except ActRefused as refused:
         if purpose:
             raise
-        return visit.show("survey.html", WORDS, 409, **{**context, "refused": refused})
+        return visit.show("survey_result.html", WORDS, 409, **{**context, "refused": refused})
     if form.ticked("sheet"):
         rows: list[list[object]] = [[visit.tell(*WORDS[name]) for name in ("when", "own_words")]]
         rows += [[visit.when(one.at), _words(visit, one)] for one in said]
         return sheet(sheets.write(rows), f"survey-{name}-{question}.csv")
     shown = [(one.at, _words(visit, one)) for one in said]
     spoken = {"question": question, "rows": shown, "count": count}
-    return visit.show("survey.html", WORDS, **{**context, "spoken": spoken})
+    return visit.show("survey_result.html", WORDS, **{**context, "spoken": spoken})
 
 
 def _words(visit: Visit, one: stored.Words) -> str:
@@ -135,7 +135,7 @@ def _words(visit: Visit, one: stored.Words) -> str:
 
 async def _shown(visit: Visit) -> Response:
     context = await visit.read(lambda connection: _read(visit, connection))
-    return visit.show("survey.html", WORDS, 400 if context["refused"] else 200, **context)
+    return visit.show("survey_result.html", WORDS, 400 if context["refused"] else 200, **context)
 
 
 # ---- read in one snapshot
