@@ -131,7 +131,8 @@ def _about(turn: Turn, name: str) -> None:
         turn.phrase("survey.points", points=survey.points) if survey.points and turn.in_window else "",
         turn.phrase("survey.how"),
     ]
-    go = Choice(turn.phrase("survey.go"), f"{turn.phrase('word.survey')} {name} {turn.phrase('survey.go_word')}")
+    word = turn.phrase("survey.go_word")
+    go = Choice(turn.phrase("survey.go"), f"{turn.phrase('word.survey')} {name} {word}")
     turn.say_text("\n".join(line for line in lines if line), go, "menu")
 
 

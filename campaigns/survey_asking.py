@@ -92,9 +92,7 @@ def labels(turn: Turn, question: Question) -> tuple[str, ...]:
     """The answers of a rating or a choice as buttons, the first standing for 1."""
     if question.choices:
         return question.choices[turn.language]
-    return tuple(
-        turn.phrase("survey.score", value=value, most=question.scale) for value in range(1, question.scale + 1)
-    )
+    return tuple(turn.phrase("survey.score", value=value) for value in range(1, question.scale + 1))
 
 
 # ---- question by question

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import text
+
 from content.bundle import Bundle
 from tests.plan_editing import shipped_files
 from tests.quiz_house import CAMPAIGN, apply, events
@@ -39,11 +41,11 @@ def plain(*kinds: str) -> str:
 def plan_with(file: str, points: int = 20, more: str = "", others: Mapping[str, str] | None = None) -> Bundle:
     """The shipped plan with this survey in place of its own; `more` is TOML for further surveys."""
     files = dict(shipped_files())
-    text = files["plan.toml"].decode()
+    plan = files["plan.toml"].decode()
     old = 'file = "surveys/service.toml"\npoints = 20\n'
-    assert old in text
-    text = text.replace(old, f'file = "surveys/service.toml"\npoints = {points}\n{more}')
-    files |= {"plan.toml": text.encode(), FILE: file.encode()}
+    assert old in plan
+    plan = plan.replace(old, f'file = "surveys/service.toml"\npoints = {points}\n{more}')
+    files |= {"plan.toml": plan.encode(), FILE: file.encode()}
     return Bundle.of(files | {name: one.encode() for name, one in (others or {}).items()})
 
 
@@ -59,7 +61,7 @@ async def take(talk: Talk, answers: Sequence[str] = ("4", "2", "都好", "9"), *
 def rows(talk: Talk, query: str) -> list[tuple[Any, ...]]:
     """What a query gives."""
     with talk.store.read() as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(query)]
+        return [tuple(row) for row in connection.execute(text(query))]
 
 
 def answers(talk: Talk, person: int | None = None) -> dict[str, int]:

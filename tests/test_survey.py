@@ -125,14 +125,15 @@ JOURNEYS: dict[str, tuple[str, list[tuple[str, tuple[str, ...]]]]] = {
 
 @pytest.mark.parametrize("story", JOURNEYS)
 def test_journey(story: str, database_url: str) -> None:
-    """One house per story and database, in which somebody on each channel goes the same way at once."""
+    """In one house somebody on each channel goes the same way at once; channels make no difference to a database."""
     language, table = JOURNEYS[story]
+    channels = ("wechat", "web", "telegram") if database_url.startswith("sqlite") else ("telegram",)
 
     async def journey() -> None:
         async with talking(database_url) as talk:
             apply(talk, plan_with(plain()))
             for said, parts in table:
-                for channel in ("wechat", "web", "telegram"):
+                for channel in channels:
                     answer = await talk.say(said, channel=channel, language=language)
                     for part in parts:
                         shown = _for_guests(part) if channel == "web" else part
