@@ -1,5 +1,5 @@
-"""The pages of surveys in real browsers: on a phone and at a desk, in both languages, light and dark, by keyboard, scanned
-for accessibility, none wider than its window.
+"""The pages of surveys in real browsers: on a phone and at a desk, in both languages, light and dark, by keyboard,
+scanned for accessibility, none wider than its window.
 """
 
 from __future__ import annotations
