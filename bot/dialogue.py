@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from campaigns import blocking, joining, mechanics, menu, quiz, referral, service, words
+from campaigns import blocking, joining, mechanics, menu, quiz, referral, service, survey, words
 from campaigns.refusals import Refusal
 from campaigns.turn import Turn
 from content.message import Choice
@@ -129,6 +129,14 @@ def _quiz(turn: Turn, said: str) -> bool:
     return True
 
 
+def _survey(turn: Turn, said: str) -> bool:
+    """An answer of a survey, tapped or typed, or its name: as with a quiz."""
+    if not survey.heard(turn, said):
+        return False
+    _forget_misses(turn)
+    return True
+
+
 def _form(turn: Turn, said: str) -> bool:
     """The form being filled gets the answer it asked for; any other answer lets the form go."""
     form = turn.recall("form")
@@ -158,7 +166,7 @@ def _number(turn: Turn, said: str) -> bool:
         return False
     turn.hear_as(said)
     chosen = normal(said)
-    return any(step(turn, chosen) for step in (_leave, _human, _quiz, _mechanics, _faq, _lost))
+    return any(step(turn, chosen) for step in (_leave, _human, _quiz, _survey, _mechanics, _faq, _lost))
 
 
 def _chosen(turn: Turn, said: str) -> str:
@@ -229,6 +237,7 @@ ORDER: tuple[Callable[[Turn, str], bool], ...] = (
     _human,
     _blocked,
     _quiz,
+    _survey,
     _form,
     _joining,
     _referral,

@@ -71,6 +71,7 @@ def _tell(turn: Turn) -> None:
         consent=turn.phrase("privacy.yes" if turn.consents else "privacy.no"),
         points=turn.balance() + turn.held(),
         messages=known["messages"],
+        surveys=len(known["surveys"]),
         profile=", ".join(f"{_called(turn, name)}: {value}" for name, value in known["profile"].items())
         or turn.phrase("privacy.none"),
         code=turn.code,

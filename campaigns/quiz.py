@@ -17,7 +17,8 @@ from campaigns.refusals import NotRunning
 from campaigns.turn import Turn
 from content.message import Choice
 from content.plan.terms import show_share
-from content.quizzes import Quiz, same
+from content.questions import same
+from content.quizzes import Quiz
 from storage.quizzes import Best
 from storage.tables import instant, micros
 

@@ -14,7 +14,8 @@ from campaigns.refusals import BudgetSpent, GuestLimit, OutsideWindow
 from campaigns.turn import Turn
 from content.message import Choice, Poll
 from content.plan.terms import show_share
-from content.quizzes import ASK_UNITS, Prize, Question, Quiz, units
+from content.questions import units
+from content.quizzes import ASK_UNITS, Prize, Question, Quiz
 from storage.quizzes import FURTHEST
 from storage.tables import instant, micros
 

@@ -22,6 +22,8 @@ RIGHTS: dict[str, tuple[str, str]] = {
     "pushes.read": ("查看推送和结果", "see pushes and their results"),
     "pushes.write": ("写推送、提交、暂停和取消", "write, submit, pause and cancel pushes"),
     "pushes.approve": ("复核别人写的推送", "approve pushes that somebody else wrote"),
+    "surveys.read": ("查看问卷结果", "see the results of surveys"),
+    "surveys.texts": ("写明用途后查看问卷的文字回答", "see what was written in surveys after giving a purpose"),
     "system.read": ("查看系统状态", "see the system's state"),
     "audit.read": ("查看操作记录", "see the audit log"),
     "service.stop": ("紧急停止和恢复发送", "stop and resume all sending"),
@@ -32,16 +34,18 @@ RIGHTS: dict[str, tuple[str, str]] = {
 ROLES: dict[str, frozenset[str]] = {
     "planning": frozenset(
         {"people.read", "plan.read", "plan.apply", "acts.read", "acts.approve", "people.test", "system.read"}
-        | {"audit.read", "service.stop", "pushes.read", "pushes.approve"}
+        | {"audit.read", "service.stop", "pushes.read", "pushes.approve", "surveys.read", "surveys.texts"}
     ),
     "publicity": frozenset(
         {"people.read", "plan.read", "system.read", "people.test", "service.stop"}
-        | {"pushes.read", "pushes.write", "pushes.approve"}
+        | {"pushes.read", "pushes.write", "pushes.approve", "surveys.read", "surveys.texts"}
     ),
     "handling": frozenset(
         {"people.read", "people.reveal", "plan.read", "acts.read", "acts.propose", "referrals.reject"}
     ),
-    "service": frozenset({"people.read", "people.reveal", "plan.read", "people.block", "acts.read", "acts.propose"}),
+    "service": frozenset(
+        {"people.read", "people.reveal", "plan.read", "people.block", "acts.read", "acts.propose", "surveys.read"}
+    ),
     "administrator": frozenset(RIGHTS),
 }
 
@@ -79,6 +83,8 @@ ACTS: dict[str, str] = {
     "standing:test": "people.test",
     "standing:unblock": "people.block",
     "standing:untest": "people.test",
+    "survey_results:figures": "surveys.read",
+    "survey_results:words": "surveys.texts",
     "stopping:resume": "service.stop",
     "stopping:stop": "service.stop",
 }

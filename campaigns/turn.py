@@ -15,6 +15,7 @@ from campaigns.books import Books
 from campaigns.refusals import Blocked, BudgetSpent, GuestLimit, NotEnoughPoints, OutsideWindow
 from content.message import Choice, Message, Picture, Poll
 from content.quizzes import Quiz
+from content.surveys import Survey
 from storage import ledger
 from storage.group import Draft, Group
 from storage.incoming import Incoming
@@ -363,6 +364,26 @@ class Turn:
     def place(self, quiz: str, missed: int, took: int) -> int:
         """The place of such an attempt among what is committed, from 1 (see `storage.quizzes.place`)."""
         return self._group.place(self._books.campaign, quiz, missed, took)
+
+    # ---- surveys
+
+    def surveys(self, revision: int = 0) -> dict[str, Survey]:
+        """The surveys that can be asked, by id, as `quizzes`."""
+        if revision in (0, self.library.revision):
+            return self.library.surveys
+        return self.library.earlier_surveys(revision, lambda: self._group.files(self.plan.id, revision))
+
+    def took_survey(self, survey: str, began: int, finished: int | None = None) -> None:
+        """Record that the person is taking a survey, or finished it (stored microseconds); nothing in a test."""
+        if not self.is_test:
+            self._draft.taken[self.plan.id, survey] = (began, finished)
+
+    def answered(self, survey: str, question: str, value: int, *, in_words: bool = False) -> None:
+        """Record an answer (see `storage.tables_survey.SurveyAnswer`); `in_words`: what was heard now is its text.
+        Nothing in a test."""
+        if not self.is_test:
+            words = self._draft.text_id if in_words else None
+            self._draft.answers[self.plan.id, survey, question] = (value, words, micros(self.now))
 
     # ---- one person on two channels
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from content import faq, phrases, quizzes, toml
+from content import faq, phrases, quizzes, surveys, toml
 from content.faults import Fault, PlanFaults, Said, Severity
 from content.plan import audience, lawful, reading, rules
 from content.plan.model import Plan
@@ -138,13 +138,16 @@ class Bundle:
         said = documents[PLAN].data.get("languages") if PLAN in documents else None
         spoken = [one for one in said if one in phrases.LANGUAGES] if isinstance(said, list) else phrases.LANGUAGES
         seen: set[str] = set()
-        asked = quizzes.named_in(documents[PLAN].data) if PLAN in documents else set()
+        data = documents[PLAN].data if PLAN in documents else {}
+        asked, surveyed = quizzes.named_in(data), surveys.named_in(data)
         for name, document in documents.items():
             if name.startswith("phrases/"):
                 wrong = phrases.faults(name, document.data)
                 found += _placed(document, [(tuple(key.split(".")), "fault", Said(zh, en)) for key, zh, en in wrong])
             if name in asked:
                 found += _placed(document, quizzes.check(document.data, spoken))
+            if name in surveyed:
+                found += _placed(document, surveys.check(document.data, spoken))
             if name.startswith("faq/"):
                 odd = faq.check(document.data, spoken, seen)
                 found += _placed(document, [(path, "fault", Said(zh, en)) for path, zh, en in odd])
@@ -170,6 +173,7 @@ class Bundle:
         yield from rules.left_out(parts, document.data)
         yield from rules.sums(parts)
         yield from quizzes.check_terms(parts, self.files.keys())
+        yield from surveys.check_terms(parts, self.files.keys())
         yield from rules.not_running(document.data, runs)
         yield from lawful.conduct(parts)
         yield from lawful.mass_sends(parts)

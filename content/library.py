@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from content import faq, phrases, quizzes
+from content import faq, phrases, questions, quizzes, surveys
 from content.bundle import Bundle
 from content.message import Choice
 from content.toml import parse
@@ -39,6 +39,9 @@ class Library:
         social = self.plan.social
         self.quizzes = quizzes.read((social.quizzes if social else None) or (), self.files, self.plan.languages)
         self._earlier: dict[int, dict[str, quizzes.Quiz]] = {}
+        self.surveys = surveys.read((social.surveys if social else None) or (), self.files, self.plan.languages)
+        self.survey_words = surveys.words(self.surveys.values())
+        self._earlier_surveys: dict[int, dict[str, surveys.Survey]] = {}
         self.keywords = {
             extra.casefold(): words[stands_for.casefold()]
             for extra, stands_for in self.plan.keywords.items()
@@ -55,14 +58,21 @@ class Library:
         return made
 
     def understands(self, words: str) -> bool:
-        """Whether somebody who typed this would be understood: a command's words, or an extra word of the plan."""
+        """Whether somebody who typed this would be understood: a command's words, the plan's own, or a survey's."""
         return bool(self.command(words))
 
     def command(self, words: str) -> str:
         """The command that these words stand for (`quiz`), or nothing."""
+        if questions.same(words) in self.survey_words:
+            return "survey"
         said = words.strip().casefold()
         found = self.keywords.get(said) or self._words.get(said) or self._words.get(said.removeprefix("/"))
         return found[1] if found else ""
+
+    def leads_to_survey(self, words: str) -> bool:
+        """Whether these words lead into a survey of the plan."""
+        said = words.strip().casefold()
+        return bool(self.surveys) and (questions.same(words) in self.survey_words or said in surveys.STARTERS)
 
     def fill(self, text: str, language: str) -> str:
         """A text of the plan with the fields every sentence may use."""
@@ -81,6 +91,12 @@ class Library:
         if revision not in self._earlier:
             self._earlier[revision] = quizzes.read_stored(files())
         return self._earlier[revision]
+
+    def earlier_surveys(self, revision: int, files: Callable[[], Mapping[str, bytes]]) -> dict[str, surveys.Survey]:
+        """The surveys of an earlier revision, as `earlier_quizzes`."""
+        if revision not in self._earlier_surveys:
+            self._earlier_surveys[revision] = surveys.read_stored(files())
+        return self._earlier_surveys[revision]
 
     def picture(self, name: str) -> tuple[bytes, str] | None:
         """Bytes and media type of a picture that belongs to this revision, or None."""

@@ -16,7 +16,7 @@ from content.message import Choice, Message, Picture
 from content.plan.outreach import News, Push
 from content.plan.texts import CHANNEL, FIELDS, TELEGRAM_BUTTON_BYTES, WECHAT_TEXT_BYTES, strange
 
-KINDS = ("text", "poster", "article", "quiz", "lottery")
+KINDS = ("text", "poster", "article", "quiz", "survey", "lottery")
 ABOUT = ("campaign", "service")
 WAYS = ("mass", "service")  # on WeChat; a template message may not be used for marketing
 TEXT_MOST = 900  # characters: with the line about leaving it still fits Telegram's caption of 1,024
@@ -96,6 +96,23 @@ def _faults(content: Mapping[str, Any], library: Library) -> Iterator[Fault]:
     for place, button in enumerate(buttons, 1):
         for words, language in {word(button, language): language for language in plan.languages}.items():
             yield from _button_faults(place, words, language, library)
+    if content.get("kind") == "survey":
+        yield from _survey_faults(buttons, library)
+
+
+def _survey_faults(buttons: Sequence[str | Mapping[str, str]], library: Library) -> Iterator[Fault]:
+    for language in library.plan.languages:
+        if any(library.leads_to_survey(word(button, language)) for button in buttons):
+            continue
+        words = next(iter(library.survey_words), "")
+        if words:
+            yield (
+                f"问卷推送要有一个通向问卷的按钮（{language}），例如“{words}”",
+                f"a survey push needs a button such as {words!r} in {language}",
+            )
+        else:
+            yield "方案里没有问卷", "the plan has no survey"
+        return
 
 
 def _button_faults(place: int, words: str, language: str, library: Library) -> Iterator[Fault]:

@@ -9,32 +9,35 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from content import toml
-from content.faults import Said, Severity
+from content.faults import Said
 from content.plan import reading
 from content.plan.outreach import Quiz as Terms
 from content.plan.texts import Text
+from content.questions import (
+    ID,
+    MOST_QUESTIONS,
+    QUESTION_BYTES,
+    Finding,
+    Path,
+    choices_faults,
+    fault,
+    number_faults,
+    spoken_faults,
+    unknown,
+)
 from content.toml import TomlFault
 
 # Telegram Bot API, sendPoll: question, explanation and its line feeds, open_period; ten options in every version of it.
 ASK_UNITS, WHY_UNITS, WHY_BREAKS = 300, 200, 2
-FEWEST_CHOICES, MOST_CHOICES = 2, 10
 SHORTEST, LONGEST = 5, 600  # seconds for one question
-CHOICE_BYTES = 64  # what a button shows; fewer than the 100 characters of a poll's option
-# A question with its choices; with the explanation before it, it fits WeChat's text of 2048 bytes.
-QUESTION_BYTES = 1200
-MOST_QUESTIONS, MOST_MINUTES, MOST_POINTS = 50, 7 * 24 * 60, 100_000
-_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+MOST_MINUTES, MOST_POINTS = 7 * 24 * 60, 100_000
 _PERCENT = re.compile(r"(\d{1,3})\s*[%％]")
-
-Path = tuple[str | int, ...]
-Finding = tuple[Path, Severity, Said]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +154,15 @@ def _name(raw: Mapping[str, Any]) -> str:
 
 def check(data: Mapping[str, Any], languages: Sequence[str]) -> list[Finding]:
     """What is wrong with one quiz file, by the path of its key, in the file's order."""
-    found = [_unknown((key,)) for key in data if key not in ("questions", "minutes", "order", "open", "prizes")]
+    found = [unknown((key,)) for key in data if key not in ("questions", "minutes", "order", "open", "prizes")]
     found += _whole_faults(data)
     questions = data.get("questions")
     if not isinstance(questions, list) or not all(isinstance(one, Mapping) for one in questions) or not questions:
         zh, en = "这里应当是一道道 [[questions]]", "there must be [[questions]] tables here"
-        return [*found, _fault(("questions",), zh, en)]
+        return [*found, fault(("questions",), zh, en)]
     if len(questions) > MOST_QUESTIONS:
         zh, en = f"最多 {MOST_QUESTIONS} 道题", f"at most {MOST_QUESTIONS} questions"
-        found.append(_fault(("questions", MOST_QUESTIONS), zh, en))
+        found.append(fault(("questions", MOST_QUESTIONS), zh, en))
     seen: set[str] = set()
     for place, raw in enumerate(questions):
         here: Path = ("questions", place)
@@ -168,7 +171,7 @@ def check(data: Mapping[str, Any], languages: Sequence[str]) -> list[Finding]:
             name = _name(raw)
             if name in seen:
                 at = (*here, "id") if "id" in raw else here
-                wrong.append(_fault(at, f"这道题前面已经有了：{name}", f"this question stands above already: {name}"))
+                wrong.append(fault(at, f"这道题前面已经有了：{name}", f"this question stands above already: {name}"))
             seen.add(name)
         found += wrong
     return found
@@ -180,11 +183,11 @@ def check_terms(parts: Mapping[str, Any], files: Collection[str]) -> Iterator[Fi
     for place, quiz in enumerate((social.quizzes if social else None) or ()):
         here: Path = ("social", "quizzes", place)
         if quiz.pass_at is not None and quiz.pass_at > 1:
-            yield _fault((*here, "pass_at"), "及格线超过 100%，没有人能及格", "more than 100%: nobody could pass")
+            yield fault((*here, "pass_at"), "及格线超过 100%，没有人能及格", "more than 100%: nobody could pass")
         if quiz.tries == 0:
-            yield _fault((*here, "tries"), "至少要能答 1 次", "at least 1 try is needed")
+            yield fault((*here, "tries"), "至少要能答 1 次", "at least 1 try is needed")
         if quiz.file in files and not quiz.file.endswith(".toml"):
-            yield _fault((*here, "file"), "题目要写在 .toml 文件里", "questions stand in a .toml file")
+            yield fault((*here, "file"), "题目要写在 .toml 文件里", "questions stand in a .toml file")
 
 
 def named_in(data: Mapping[str, Any]) -> set[str]:
@@ -197,50 +200,50 @@ def named_in(data: Mapping[str, Any]) -> set[str]:
 
 def _whole_faults(data: Mapping[str, Any]) -> Iterator[Finding]:
     if "minutes" in data:
-        yield from _number_faults(("minutes",), data["minutes"], 1, MOST_MINUTES)
+        yield from number_faults(("minutes",), data["minutes"], 1, MOST_MINUTES)
     if data.get("order", "fixed") not in ("fixed", "shuffled"):
-        yield _fault(("order",), "只能是 fixed（按顺序）或 shuffled（打乱）", "must be fixed or shuffled")
+        yield fault(("order",), "只能是 fixed（按顺序）或 shuffled（打乱）", "must be fixed or shuffled")
     if not isinstance(data.get("open", False), bool):
-        yield _fault(("open",), "写 true 或 false，不加引号", "write true or false, without quotes")
+        yield fault(("open",), "写 true 或 false，不加引号", "write true or false, without quotes")
     prizes = data.get("prizes", [])
     if not isinstance(prizes, list) or not all(isinstance(one, Mapping) for one in prizes):
-        yield _fault(("prizes",), "这里应当是一条条 [[prizes]]", "there must be [[prizes]] tables here")
+        yield fault(("prizes",), "这里应当是一条条 [[prizes]]", "there must be [[prizes]] tables here")
         return
     seen: set[int] = set()
     for place, raw in enumerate(prizes):
         here: Path = ("prizes", place)
-        yield from (_unknown((*here, key)) for key in raw if key not in ("from", "points"))
+        yield from (unknown((*here, key)) for key in raw if key not in ("from", "points"))
         percent = _percent(raw.get("from"))
         if not 1 <= percent <= 100:
             zh, en = '答对的比例，从 "1%" 到 "100%"', 'the share of right answers, "1%" to "100%"'
-            yield _fault((*here, "from"), zh, en)
+            yield fault((*here, "from"), zh, en)
         elif percent in seen:
-            yield _fault((*here, "from"), f"{percent}% 出现两次", f"{percent}% stands twice")
+            yield fault((*here, "from"), f"{percent}% 出现两次", f"{percent}% stands twice")
         seen.add(percent)
-        yield from _number_faults((*here, "points"), raw.get("points"), 1, MOST_POINTS)
+        yield from number_faults((*here, "points"), raw.get("points"), 1, MOST_POINTS)
 
 
 def _question_faults(here: Path, raw: Mapping[str, Any], languages: Sequence[str]) -> Iterator[Finding]:
     keys = ("id", "ask", "choices", "right", "why", "seconds")
-    yield from (_unknown((*here, key)) for key in raw if key not in keys)
-    if "id" in raw and not (isinstance(raw["id"], str) and _ID.fullmatch(raw["id"])):
-        yield _fault((*here, "id"), "id 用小写字母、数字和连字符", "lower-case letters, digits and hyphens only")
+    yield from (unknown((*here, key)) for key in raw if key not in keys)
+    if "id" in raw and not (isinstance(raw["id"], str) and ID.fullmatch(raw["id"])):
+        yield fault((*here, "id"), "id 用小写字母、数字和连字符", "lower-case letters, digits and hyphens only")
     if "seconds" in raw:
-        yield from _number_faults((*here, "seconds"), raw["seconds"], SHORTEST, LONGEST)
+        yield from number_faults((*here, "seconds"), raw["seconds"], SHORTEST, LONGEST)
     wrong = [
-        *_spoken_faults((*here, "ask"), raw.get("ask"), languages, ASK_UNITS),
-        *_choices_faults((*here, "choices"), raw.get("choices"), languages),
+        *spoken_faults((*here, "ask"), raw.get("ask"), languages, ASK_UNITS),
+        *choices_faults((*here, "choices"), raw.get("choices"), languages),
     ]
     yield from wrong
     if not wrong:
         yield from _size_faults(here, raw, languages)
         most = len(raw["choices"][languages[0]])
-        yield from _number_faults((*here, "right"), raw.get("right"), 1, most)
+        yield from number_faults((*here, "right"), raw.get("right"), 1, most)
     if "why" not in raw:
         zh, en = "没有讲解：答完后只说对错", "no explanation: people are only told right or wrong"
         yield (*here, "why"), "warning", Said(zh, en, "加上 why.zh = …", "add `why.en = …`")
     else:
-        yield from _spoken_faults((*here, "why"), raw["why"], languages, WHY_UNITS)
+        yield from spoken_faults((*here, "why"), raw["why"], languages, WHY_UNITS)
         yield from _break_faults((*here, "why"), raw["why"])
 
 
@@ -250,90 +253,16 @@ def _size_faults(here: Path, raw: Mapping[str, Any], languages: Sequence[str]) -
         if size > QUESTION_BYTES:
             zh = f"题目连同选项 {size} 字节，最多 {QUESTION_BYTES} 字节（微信一条消息装得下）"
             en = f"{size} bytes with its choices; at most {QUESTION_BYTES}, so that WeChat shows it in one message"
-            yield _fault((*here, "ask", language), zh, en)
-
-
-def _spoken_faults(path: Path, spoken: Any, languages: Sequence[str], most: int) -> Iterator[Finding]:
-    if not isinstance(spoken, Mapping):
-        yield _by_language(path)
-        return
-    yield from (_unknown((*path, extra)) for extra in spoken if extra not in languages)
-    for language in languages:
-        value = spoken.get(language)
-        if not isinstance(value, str) or not value.strip():
-            yield _fault((*path, language), "这里要有一句话", "a sentence is missing here")
-        elif units(value.strip()) > most:
-            zh, en = f"太长：{units(value.strip())} 字，最多 {most} 字", f"too long; at most {most} characters"
-            yield _fault((*path, language), zh, en)
-
-
-def _choices_faults(path: Path, spoken: Any, languages: Sequence[str]) -> Iterator[Finding]:
-    if not isinstance(spoken, Mapping):
-        yield _by_language(path)
-        return
-    yield from (_unknown((*path, extra)) for extra in spoken if extra not in languages)
-    counts = set()
-    for language in languages:
-        at, value = (*path, language), spoken.get(language)
-        if not isinstance(value, list) or not FEWEST_CHOICES <= len(value) <= MOST_CHOICES:
-            few, most = FEWEST_CHOICES, MOST_CHOICES
-            yield _fault(at, f"选项要有 {few} 到 {most} 个", f"{few} to {most} choices are needed")
-            continue
-        counts.add(len(value))
-        seen: set[str] = set()
-        for place, one in enumerate(value):
-            yield from _choice_faults((*at, place), one, seen)
-    if len(counts) > 1:
-        yield _fault(path, "各语言的选项个数不一样", "not the same number of choices in every language")
-
-
-def _choice_faults(path: Path, one: Any, seen: set[str]) -> Iterator[Finding]:
-    if not isinstance(one, str) or not one.strip() or "\n" in one.strip():
-        yield _fault(path, "选项要是一行文字", "a choice is one line of text")
-        return
-    if len(one.strip().encode()) > CHOICE_BYTES:
-        zh = f"选项太长，最多 {CHOICE_BYTES} 字节（约 {CHOICE_BYTES // 3} 个汉字）"
-        yield _fault(path, zh, f"too long for a button; at most {CHOICE_BYTES} bytes")
-    if (key := same(one)) in seen:
-        yield _fault(path, f"选项重复：{one}", f"the same choice twice: {one}")
-    seen.add(key)
+            yield fault((*here, "ask", language), zh, en)
 
 
 def _break_faults(path: Path, spoken: Any) -> Iterator[Finding]:
     for language, value in spoken.items() if isinstance(spoken, Mapping) else ():
         if isinstance(value, str) and value.strip().count("\n") > WHY_BREAKS:
             zh, en = f"讲解最多换行 {WHY_BREAKS} 次", f"at most {WHY_BREAKS} line breaks in an explanation"
-            yield _fault((*path, language), zh, en)
-
-
-def _number_faults(path: Path, value: Any, least: int, most: int) -> Iterator[Finding]:
-    if type(value) is not int or not least <= value <= most:
-        zh, en = f"要写成 {least} 到 {most} 的整数", f"must be a whole number from {least} to {most}"
-        yield _fault(path, zh, en)
-
-
-def units(text: str) -> int:
-    """The length of a text in UTF-16 units, which is never less than any platform counts."""
-    return len(text) + sum(character > "\uffff" for character in text)
-
-
-def same(text: str) -> str:
-    """What two texts share that look alike: one width, one case, single spaces."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+            yield fault((*path, language), zh, en)
 
 
 def _percent(value: Any) -> int:
     found = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
     return int(found[1]) if found else 0
-
-
-def _by_language(path: Path) -> Finding:
-    return _fault(path, f"要分语言写 {path[-1]}", f"{path[-1]} must be given by language")
-
-
-def _unknown(path: Path) -> Finding:
-    return _fault(path, "没有这个键", "unknown key", "删掉，或核对拼写", "remove it, or check its spelling")
-
-
-def _fault(path: Path, zh: str, en: str, hint_zh: str = "", hint_en: str = "") -> Finding:
-    return path, "fault", Said(zh, en, hint_zh, hint_en)

@@ -61,6 +61,8 @@ class Draft:
     branch: str = ""  # whose staff look after the person from now on
     best: dict[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)  # by campaign and quiz, for the board
     tallies: list[tuple[str, str, str, str, int]] = field(default_factory=list)  # see quizzes.Tally
+    taken: dict[tuple[str, str], tuple[int, int | None]] = field(default_factory=dict)  # see surveys.write
+    answers: dict[tuple[str, str, str], tuple[int, int | None, int]] = field(default_factory=dict)
     forget: bool = False
     joining: Any = None  # a code given out (joining.Offer), or the two who become one (uniting.Pair)
     keep_days: int = 0  # how long what stays under the hash is kept, after leaving or being forgotten

@@ -26,6 +26,7 @@ from storage import (
     referrals,
     revisions,
     stops,
+    surveys,
     tables,
     uniting,
 )
@@ -79,6 +80,8 @@ class Group:
         self._bringing: dict[int, referrals.Owner] = {}
         self._best: dict[tuple[str, str, int], tuple[int, ...]] = {}
         self._tallies: Counter[quizzes.Tally] = Counter()
+        self._taken: dict[surveys.Taken, tuple[int, int | None]] = {}
+        self._answers: dict[surveys.Answer, tuple[int, int | None, int]] = {}
 
     # ---- load
 
@@ -287,6 +290,9 @@ class Group:
         if draft.best or draft.tallies:
             self._best.update(((*key, speaker.id), row) for key, row in draft.best.items())
             self._tallies.update(draft.tallies)
+        if draft.taken or draft.answers:
+            self._taken.update(((*key, speaker.id), row) for key, row in draft.taken.items())
+            self._answers.update(((*key, speaker.id), row) for key, row in draft.answers.items())
         self._keep_changes(draft)
         if inner:
             self._add("fired", (True, int(incoming.data["timer"])))
@@ -348,6 +354,8 @@ class Group:
         bulk.update(connection, _TABLES["timer"], "id", ("fired",), sorted(self._rows.get("fired", ())))
         if self._best or self._tallies:
             quizzes.write(connection, self._best, self._tallies)
+        if self._taken or self._answers:
+            surveys.write(connection, self._taken, self._answers)
         if self._joinings:
             joining.write(connection, self._vault, self._joinings)
         people.change_profiles(connection, self._vault, self._profiles)

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from storage import bulk, loading, people, push_runs, stops, tables
+from storage import bulk, loading, people, push_runs, stops, surveys, tables
 from storage.draft import Draft, Speaker
 from storage.incoming import Incoming
 from storage.tables import micros
@@ -194,6 +194,7 @@ def _unite(connection: Connection, vault: Vault, pair: Pair) -> None:
     bulk.update(connection, hold, "id", ("source", "destination"), [row for row in moved if row[0] != row[1]])
     ended = [("voided", pair.at, number) for source, destination, number in moved if source == destination]
     bulk.update(connection, hold, "id", ("state", "ended_at"), ended)
+    surveys.unite(connection, pair.older.id, pair.younger.id)
     _unite_profiles(connection, vault, pair)
     _unite_referrals(connection, pair)
 

@@ -76,6 +76,21 @@ def began_quiz(connection: Connection, run: Run, now: datetime) -> int:
     )
 
 
+def took_survey(connection: Connection, run: Run, now: datetime) -> tuple[int, int]:
+    """How many began, and how many finished, a survey of the campaign within 72 hours after they got it."""
+    began, finished = (
+        _reacted(
+            connection,
+            run,
+            now,
+            f"(SELECT subscriber, campaign, {column} AS at FROM survey_taken) t ON t.subscriber = d.subscriber "
+            "AND t.campaign = :campaign",
+        )
+        for column in ("began_at", "finished_at")
+    )
+    return began, finished
+
+
 def doubtful(connection: Connection, run: int, limit: int, branch: str | None = None) -> list[Doubt]:
     """The first `limit` rows in doubt; with `branch` only those of its people."""
     rows = connection.execute(

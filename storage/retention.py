@@ -66,6 +66,8 @@ def _end_terms(connection: Connection, now: datetime, batch: int) -> int:
         ("DELETE FROM profile WHERE subscriber", "profile.subscriber"),
         ("UPDATE standing SET why = '' WHERE subscriber", "standing.subscriber"),
         ("DELETE FROM quiz_best WHERE subscriber", "quiz_best.subscriber"),
+        ("DELETE FROM survey_answer WHERE subscriber", "survey_answer.subscriber"),
+        ("DELETE FROM survey_taken WHERE subscriber", "survey_taken.subscriber"),
     ):
         bulk.select(connection, f"{change} IN {{set}} AND {left.format(person)} RETURNING {person}", people)
     return len(people)

@@ -240,6 +240,11 @@ class Query:
         each = f"SELECT p.*, ({self._out}) AS out FROM ({self._base()}) AS p"
         return dict(self._run(f"SELECT {sums} FROM ({each}) AS p", after, upto).one()._mapping)
 
+    def over(self, statement: str, after: int, upto: int, **more: Any) -> Any:
+        """What `statement` gives, in which {people} stands for all of a range for whom the rule holds, reachable or
+        not: `id`, `guest`. The holdout is not asked for."""
+        return self._run(statement.format(people=f"({self._base()})"), after, upto, **more)
+
     def accounts(self, after: int, upto: int) -> Iterator[tuple[str, str, dict[str, int]]]:
         """Of a range, for each channel account: `people`, and how many are `no_consent` or as `window` has it."""
         earlier = ", ".join(f"'{kind}'" for kind in sorted(EARLIER_MAY_STAND))

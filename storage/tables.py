@@ -504,4 +504,5 @@ from storage import (  # noqa: E402, F401
     tables_staff,
     tables_standing,
     tables_stops,
+    tables_survey,
 )

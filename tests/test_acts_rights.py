@@ -135,6 +135,8 @@ class Scene:
             "staff:change": (1, ["service"], None),
             "staff:reset": (1, "hash", later),
             **{f"standing:{act}": (person,) for act in ("block", "unblock", "test", "untest", "reject")},
+            "survey_results:figures": (SHIPPED_LIBRARY.plan, "service"),
+            "survey_results:words": (SHIPPED_LIBRARY.plan, "service", "improve", "evaluation"),
             "stopping:resume": (),
             "stopping:stop": (),
         }

@@ -103,6 +103,7 @@ def test_a_refused_form_comes_back_with_every_word(pages: PushPages) -> None:
         ({"wechat": "template"}, "way on WeChat"),
         ({"poster": "nowhere"}, "no poster nowhere"),
         ({"kind": "poster"}, "needs a poster"),
+        ({"kind": "survey"}, "needs a button such as"),
         ({"text-en": "x" * 901}, "too long"),
         ({"text-en": "{address.__class__}"}, "nothing fills"),
         ({"text-en": "{product:>99999999}"}, "nothing fills"),

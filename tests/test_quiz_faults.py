@@ -6,7 +6,8 @@ import pytest
 
 from content.bundle import Bundle
 from content.faults import Fault
-from content.quizzes import MOST_QUESTIONS, read_stored
+from content.questions import MOST_QUESTIONS
+from content.quizzes import read_stored
 from tests.plan_editing import RUNS, line_of, shipped_files
 from tests.quiz_house import FILE, plain, plan_with
 

@@ -46,6 +46,7 @@ CLAUSES: dict[str, tuple[str, str]] = {
     "social": ("社交媒体", "social"),
     "social.pushes": ("推送", "pushes"),
     "social.quizzes": ("答题", "quizzes"),
+    "social.surveys": ("问卷", "surveys"),
     "social.lottery": ("抽奖", "lottery"),
     "media": ("媒体投放", "media"),
     "offline": ("线下推广", "offline"),

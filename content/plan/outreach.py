@@ -1,4 +1,4 @@
-"""How the word gets out: site, social (pushes, quizzes, lottery), media, offline, and the words and menu of the chat.
+"""How the word gets out: site, social media (pushes, quizzes, surveys, lottery), press, offline, words and menu.
 
 Times of pushes stay local wall time, because people read them so; fixed deadlines are instants.
 """
@@ -108,6 +108,15 @@ class Quiz(Table):
     tries: Count = amount("每人可答几次", "tries per person")
 
 
+class Survey(Table):
+    """One survey: where its questions are, and the points for answering all of it."""
+
+    id: Id = term("代号", "id")
+    name: Name = term("名称", "name")
+    file: File = term("题目文件", "file of questions")
+    points: Count = amount("答完得多少积分", "points for answering all of it")
+
+
 class Chance(Table):
     """How one earns draws. Sharing and following are known words so that they can be refused with the rule."""
 
@@ -167,6 +176,7 @@ class Social(Table):
     most_a_week: Count = amount("每人每周最多收几条", "pushes per person and week at most")
     pushes: tuple[Push, ...] | None = None
     quizzes: tuple[Quiz, ...] | None = None
+    surveys: tuple[Survey, ...] | None = None
     lottery: Lottery | None = None
 
 

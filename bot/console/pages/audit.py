@@ -62,6 +62,9 @@ WORDS = {
     "unit": ("单位", "unit"),
     "lines": ("行数", "lines"),
     "total": ("合计", "total"),
+    "purpose": ("用途", "purpose"),
+    "survey": ("问卷", "survey"),
+    "question": ("题目", "question"),
     "alone": ("由提出人自己复核", "approved by who proposed it"),
 }
 KINDS = {

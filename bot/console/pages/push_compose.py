@@ -298,7 +298,7 @@ def _sketch(fields: dict[str, str], library: Library, author: str) -> Push:
 
 
 def _suggested(library: Library) -> list[str]:
-    """Words for buttons: of each command the first in each script, and the plan's own."""
+    """Words for buttons: of each command the first in each script, and the plan's own and its surveys'."""
     found: dict[str, None] = {}
     for module in mechanics().values():
         for typed in module.WORDS.values():
@@ -306,4 +306,5 @@ def _suggested(library: Library) -> list[str]:
                 first = next((word for word in typed if word.isascii() == latin), None)
                 if first:
                     found[first] = None
-    return [*found, *library.plan.keywords]
+    named = (name for survey in library.surveys.values() for _, name in survey.name.items())
+    return [*found, *library.plan.keywords, *named]

@@ -64,6 +64,8 @@ WORDS = {
     "reacted": ("72 小时内的反应", "What they did within 72 hours"),
     "wrote": ("来信或点了按钮", "wrote or tapped a button"),
     "quizzed": ("开始答题", "began the quiz"),
+    "surveyed": ("开始答问卷", "began the survey"),
+    "survey_done": ("答完问卷", "finished the survey"),
     "share": ("{count} 人（{share}%）", "{count} ({share} %)"),
     "reacted_open": ("还在 72 小时之内，数字会变。", "The 72 hours are not over; the numbers change."),
     "doubts": ("结果不明的", "In doubt"),
@@ -91,6 +93,7 @@ class Progress:
     posts: list[dict[str, Any]] = field(default_factory=list)
     wrote: int | None = None
     quizzed: int | None = None
+    surveyed: tuple[int, int] | None = None  # began, finished
     still: bool = False  # the 72 hours are not over
 
     @property
@@ -168,8 +171,9 @@ def _read(
         return told
     within = now - (run.ended_at or now) < push_results.WITHIN
     quizzed = push_results.began_quiz(connection, run, now) if push.content.get("kind") == "quiz" else None
+    surveyed = push_results.took_survey(connection, run, now) if push.content.get("kind") == "survey" else None
     wrote = push_results.wrote(connection, run, now)
-    return Progress(run, counts, told.jobs, [], told.doubts, posts, wrote, quizzed, within)
+    return Progress(run, counts, told.jobs, [], told.doubts, posts, wrote, quizzed, surveyed, within)
 
 
 def _time_left(one: Waiting, rate: float | None, zh: bool) -> str:

@@ -49,6 +49,7 @@ KIND: Pairs = {
     "poster": ("海报", "Poster"),
     "article": ("图文", "Article"),
     "quiz": ("答题", "Quiz"),
+    "survey": ("问卷", "Survey"),
     "lottery": ("抽奖", "Lottery"),
 }
 AUDIENCES: Pairs = {
