@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -21,6 +23,7 @@ from storage import deliveries, notices, people
 from storage.sealer import Sealer
 from storage.store import machine_now
 from tests.push_house import Line
+from tests.standing_house import act, number
 from tests.talking import Talk, run, talking, told
 
 FIELDS = {"thing1": "{text}", "number2": "{total}", "date3": "{day}"}
@@ -106,6 +109,11 @@ class House:
 
         await self.talk.writer.run(age)
 
+    async def join(self) -> None:
+        """Anne and 4711 on Telegram are one person from now on."""
+        found = re.search("绑定码：([0-9A-Z]{6})", await self.say("绑定", "4711", channel="telegram"))
+        assert found and "绑定成功" in await self.say(found[1])
+
     async def number(self, agreed: bool = True) -> None:
         """Anne gives her number."""
         (row,) = await self.rows("SELECT MIN(id) AS id FROM subscriber")
@@ -140,12 +148,7 @@ def test_an_open_window_is_the_first_way(database_url: str) -> None:
 def test_another_place_of_the_person_that_is_open_comes_before_templates(database_url: str) -> None:
     async def journey() -> None:
         async with house(database_url, TEMPLATES) as one:
-            code = next(
-                word
-                for word in (await one.say("绑定", "4711", channel="telegram")).split()
-                if len(word.strip("。")) == 6
-            )
-            await one.say(code)
+            await one.join()
             one.talk.days(3)
             await one.step()
             one.telegram.sent.clear()
@@ -308,8 +311,6 @@ def test_what_waits_is_told_once_with_the_next_answer(database_url: str) -> None
 
 
 def test_two_messages_at_once_tell_it_once(database_url: str) -> None:
-    import asyncio
-
     async def journey() -> None:
         async with house(database_url) as one:
             await one.friend_comes()
@@ -383,12 +384,7 @@ def test_two_who_become_one_keep_what_either_is_owed(database_url: str) -> None:
         async with house(database_url) as one:
             await one.friend_comes()
             one.talk.now -= timedelta(days=9)  # the one who joins is older by far
-            code = next(
-                word
-                for word in (await one.say("绑定", "4711", channel="telegram")).split()
-                if len(word.strip("。")) == 6
-            )
-            await one.say(code)
+            await one.join()
             assert (await one.say("积分", "4711", channel="telegram")).count(CAME) == 1
             assert CAME not in await one.say("积分")
 
@@ -398,16 +394,36 @@ def test_two_who_become_one_keep_what_either_is_owed(database_url: str) -> None:
 def test_what_a_test_was_to_be_told_ends_with_it(database_url: str) -> None:
     async def journey() -> None:
         async with house(database_url, TEMPLATES) as one:
-            since = f"SET tester_since = {int(one.talk.now.timestamp() * 1_000_000) - 5}"
+            await one.say("积分", BERT)
             for who in (ANNE, BERT):
-                await one.say("积分", who)
-            await one.rows(f"UPDATE subscriber {since} RETURNING id")
+                act(one.talk, "test", number(one.talk, who))
+            rows = await one.rows(f"SELECT code FROM subscriber WHERE id = {number(one.talk, ANNE)}")
             one.talk.days(3)
-            await one.friend_comes()
-            if await one.stand():
-                assert await one.stand() == [("waiting", "")] and not one.wechat.notices
-                await one.rows("UPDATE subscriber SET tester_since = NULL RETURNING id")
-                assert CAME not in await one.say("积分")
-                assert await one.stand() == [("withdrawn", "")]
+            await one.say(rows[0].code, BERT)
+            await one.step()
+            assert await one.stand() == [("waiting", "")] and not one.wechat.notices
+            for who in (ANNE, BERT):
+                act(one.talk, "untest", number(one.talk, who))
+            assert CAME not in await one.say("积分")
+            assert await one.stand() == [("withdrawn", "")]
+
+    run(journey())
+
+
+def test_a_tester_is_told_with_an_answer_of_the_test(database_url: str) -> None:
+    async def journey() -> None:
+        async with house(database_url) as one:
+            await one.friend_comes(guest="oCarl")  # for real, before the test
+            await one.say("积分", BERT)
+            for who in (ANNE, BERT):
+                act(one.talk, "test", number(one.talk, who))
+            rows = await one.rows(f"SELECT code FROM subscriber WHERE id = {number(one.talk, ANNE)}")
+            await one.say(rows[0].code, BERT)
+            one.talk.days(3)
+            await one.step()
+            said = await one.say("积分")
+            assert said.count(CAME) == 1 and said.startswith("【测试】")
+            act(one.talk, "untest", number(one.talk, ANNE))
+            assert (await one.say("积分")).count(CAME) == 1
 
     run(journey())
