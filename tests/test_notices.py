@@ -7,13 +7,18 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bot import metrics
 from bot.channels import Outcome
+from bot.channels.wechat import WeChat
+from bot.config import ConfigFault, load
 from bot.notifying import Notifying
 from bot.played.sms import PlayedSMS, Trouble
+from bot.played.wechat import Person, PlayedWeChat
 from bot.schedule import Schedule
 from bot.sender import Sender
 from bot.settings import NoticeTemplates, SmsSettings
@@ -24,7 +29,9 @@ from storage.sealer import Sealer
 from storage.store import machine_now
 from tests.push_house import Line
 from tests.standing_house import act, number
-from tests.talking import Talk, run, talking, told
+from tests.talking import NOON, Talk, run, talking, told
+from tests.wechat_house import Clock, settings
+from tests.wechat_house import House as WeChatHouse
 
 FIELDS = {"thing1": "{text}", "number2": "{total}", "date3": "{day}"}
 TEMPLATES = {"friend_came": NoticeTemplates(template="S1", template_fields=FIELDS)}
@@ -57,8 +64,8 @@ class WeChatLine(Line):
 class House:
     """One node: messages, timers, sender and the settling of notices, each driven by hand."""
 
-    def __init__(self, talk: Talk, templates: Any = None, sms: Any = None) -> None:
-        self.talk, self.wechat, self.telegram = talk, WeChatLine(), Line("telegram", {"bot"})
+    def __init__(self, talk: Talk, templates: Any = None, sms: Any = None, wechat: Any = None) -> None:
+        self.talk, self.wechat, self.telegram = talk, wechat or WeChatLine(), Line("telegram", {"bot"})
         lines = [self.wechat, self.telegram, Line("web", {"page"})]
         self.notifying = Notifying(
             *(talk.writer.run, lines, {"wechat:main": templates or {}}, sms, talk.vault),
@@ -122,10 +129,10 @@ class House:
 
 
 @asynccontextmanager
-async def house(url: str, templates: Any = None, sms: Any = None) -> AsyncIterator[House]:
+async def house(url: str, templates: Any = None, sms: Any = None, wechat: Any = None) -> AsyncIterator[House]:
     """A house in which Anne came three days ago, so that no window of hers is open."""
     async with talking(url) as talk:
-        made = House(talk, templates, sms)
+        made = House(talk, templates, sms, wechat)
         talk.now -= timedelta(days=3)
         await made.say("积分")
         talk.now += timedelta(days=3)
@@ -425,5 +432,72 @@ def test_a_tester_is_told_with_an_answer_of_the_test(database_url: str) -> None:
             assert said.count(CAME) == 1 and said.startswith("【测试】")
             act(one.talk, "untest", number(one.talk, ANNE))
             assert (await one.say("积分")).count(CAME) == 1
+
+    run(journey())
+
+
+def test_the_real_protocol_from_window_to_consent_to_answer(database_url: str) -> None:
+    clock = Clock()
+    clock.at = NOON
+    both = {"friend_came": NoticeTemplates(**{**dict(TEMPLATES["friend_came"]), **_set(SUBSCRIPTIONS["friend_came"])})}
+    with PlayedWeChat(clock=clock) as world:
+        world.templates["S1"], world.notices["T1"] = tuple(FIELDS), ("thing1",)
+        world.people[ANNE] = person = Person(world, ANNE)
+        person.since = NOON - timedelta(days=9)
+
+        async def journey() -> None:
+            channel = WeChat("main", settings(api_url=world.url), WeChatHouse(clock))
+            async with house(database_url, both, wechat=channel) as one:
+                await one.friend_comes(guest="o1")
+                del world.templates["S1"]  # withdrawn by the platform: 40037, certainly not sent
+                await one.consent()
+                person.consents["T1"] = 1
+                await one.friend_comes(guest="o2")
+                await one.consent()  # we believe in one more, the platform does not: 43101
+                await one.friend_comes(guest="o3")
+                assert [got.kind for got in person.received] == ["S1", "T1"]
+                assert "thing1=好消息：有一位朋友通过您的推荐码来…" in person.received[0].content
+                assert await one.stand() == [("sent", "template"), ("sent", "subscription"), ("waiting", "")]
+                assert not await one.rows("SELECT * FROM notice_consent")
+                person._open("message", (timedelta(hours=48), 5))
+                assert (await one.say("积分")).count(CAME) == 1
+                for guest in range(7):  # somebody silent is owed more than the five that may come
+                    await one.friend_comes(guest=f"oMore{guest}")
+                replies = [got for got in person.received if got.kind == "text"]
+                assert len(replies) == 5 and (await one.stand()).count(("waiting", "")) == 2
+                assert (await one.say("积分")).count(CAME) == 2
+            await channel.close()
+
+        run(journey())
+
+
+def _set(templates: NoticeTemplates) -> dict[str, Any]:
+    return {name: getattr(templates, name) for name in templates.model_fields_set}
+
+
+def test_fields_that_no_notice_has_stop_the_start(tmp_path: Path) -> None:
+    table = "[channels.wechat.notices.friend_came]\n"
+    for lines, wrong in (
+        (table + 'template = "S1"\ntemplate_fields = {thing1 = "{price}"}', "only {day}, {text}, {total} may stand in"),
+        (table + 'template = "S1"\ntemplate_fields = {thing1 = "{text.x}"}', "may stand in"),
+        (table + 'template = "S1"\ntemplate_fields = {thing1 = "{text"}', "may stand in"),
+        (table + 'template = "S1"', "a template and its fields come together"),
+        ('[channels.wechat.notices.sale]\ntemplate = ""', "no notice is called 'sale'; there are: friend_came"),
+        ("[sms]\nenabled = true", "is needed when text messages are enabled"),
+    ):
+        (tmp_path / "config.toml").write_text(lines)
+        with pytest.raises(ConfigFault) as caught:
+            load(tmp_path / "config.toml", {"LANG": "en_GB.UTF-8"})
+        assert wrong in str(caught.value), lines
+
+
+def test_metrics_count_notices_by_kind_state_and_way(database_url: str) -> None:
+    async def journey() -> None:
+        async with house(database_url) as one:
+            await one.friend_comes()
+            counted = await one.talk.writer.run(notices.counts)
+            upkeep = dict.fromkeys(("held", "stopped", "retained", "retained_at"), 0.0)
+            said = metrics.render(metrics.House(one.talk.writer, dict, lambda: upkeep, lambda: counted)).decode()
+            assert 'koukou_notices{kind="friend_came",state="waiting",way=""} 1.0' in said
 
     run(journey())
