@@ -456,7 +456,7 @@ def test_the_real_protocol_from_window_to_consent_to_answer(database_url: str) -
                 await one.consent()  # we believe in one more, the platform does not: 43101
                 await one.friend_comes(guest="o3")
                 assert [got.kind for got in person.received] == ["S1", "T1"]
-                assert "thing1=好消息：有一位朋友通过您的推荐码来…" in person.received[0].content
+                assert "thing1=好消息：有一位朋友通过您的推荐码来了，…" in person.received[0].content
                 assert await one.stand() == [("sent", "template"), ("sent", "subscription"), ("waiting", "")]
                 assert not await one.rows("SELECT * FROM notice_consent")
                 person._open("message", (timedelta(hours=48), 5))
