@@ -25,10 +25,12 @@ from bot import channels, followers, terminal, web
 from bot.config import Settings
 from bot.handoff import Handoff
 from bot.keeping import Silence, keep_journal
+from bot.notifying import Notifying
 from bot.pushing import Pushes
 from bot.schedule import SLOT_STALE_SECONDS, Schedule
 from bot.sender import Sender
 from bot.service import House
+from bot.sms import Provider, open_provider
 from bot.writer import Writer
 from campaigns import push_plan, rights, running, words
 from campaigns.desk import Desk, apply_plan
@@ -74,6 +76,7 @@ class App:
     house: House | None = None
     channels: tuple[Any, ...] = ()
     silence: Silence | None = None
+    sms: Provider | None = None
 
     async def start(self) -> None:
         """Take a slot, start the writer and whatever ticks, then let channels greet their platforms."""
@@ -88,11 +91,17 @@ class App:
         self.house.pictures.library_of = self.library_of
         self.channels = tuple(open_channels(self.settings, self.house))
         self.pushes = Pushes(self.writer, self.channels, self.library_of, self.now)
-        self.sender = Sender(self.writer.run, self.channels, self.now, holder, self.pushes.runs)
+        self.sms = open_provider(self.settings.sms)
+        templates = {f"wechat:{name}": table.notices for name, table in self.settings.accounts("wechat")}
+        notices = Notifying(
+            *(self.writer.run, self.channels, templates, self.sms, self.vault),
+            *(lambda: self.writer.library if self.writer else self.read_library(), self.now),
+        )
+        self.sender = Sender(self.writer.run, self.channels, self.now, holder, self.pushes.runs, notices.further)
         self.house.on_release = self.sender.wake
         daily = [job.daily for job in followers.of(self)]
         sealer = Sealer(self.store, self.vault)
-        self.schedule = Schedule(self.writer, sealer, holder, self.now, daily, self.pushes.step)
+        self.schedule = Schedule(self.writer, sealer, holder, self.now, daily, self.pushes.step, notices.step)
         self.silence = Silence(self.store, self.house, self.sender, self.schedule, self.channels)
         self._tasks = [asyncio.create_task(self.sender.loop()), asyncio.create_task(self.house.watch())]
         self._handoff = Handoff(self)
@@ -127,6 +136,8 @@ class App:
         await self.sender.close()
         for task in self._tasks:
             task.cancel()
+        if self.sms:
+            await self.sms.close()
         for channel in self.channels:  # before the writer: a lease is given back by it
             await channel.close()
         await self.writer.close()

@@ -12,11 +12,11 @@ from typing import Any
 
 import structlog
 
-from campaigns import blocking, joining, mechanics, menu, quiz, referral, service, survey, words
+from campaigns import blocking, joining, mechanics, menu, notices, quiz, referral, service, survey, words
 from campaigns.refusals import Refusal
 from campaigns.turn import Turn
 from content.message import Choice
-from storage.draft import Draft
+from storage.draft import INNER, Draft
 from storage.group import Group
 from storage.store import DatabaseFault
 
@@ -83,6 +83,7 @@ def _platform(turn: Turn, said: str) -> bool:
     if kind in _SILENT:
         event = str(turn.heard.data.get("event", kind)).lower()
         turn.note("noticed", what=event[:40])
+        notices.heard(turn)
         if event in _WITHDRAWN:
             turn.forget()
         return True
@@ -277,6 +278,8 @@ def answer(group: Group, draft: Draft, make: Callable[[Draft], Turn]) -> tuple[D
         if draft.incoming.kind not in _SILENT:
             turn.say("fault.sorry", "human", "menu")
             _remember_choices(turn)
+    if draft.speaker.owed and draft.incoming.kind not in INNER:
+        notices.bundle(turn)
     if turn.is_test and turn.messages:
         mark, first = turn.phrase("test.mark"), turn.messages[0]
         turn.messages[0] = replace(first, text=f"{mark}\n{first.text}")

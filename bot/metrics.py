@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -20,9 +20,11 @@ class House(Collector):
         writer: Writer,
         open_counts: Callable[[], dict[tuple[str, str], int]],
         upkeep: Callable[[], dict[str, float]],
+        notices: Callable[[], Sequence[tuple[str, str, str, int]]],
     ) -> None:
         """`upkeep` has `held` (1: a restored copy not released), `stopped` (1: emergency stop), `retained` rows and
-        `retained_at` (Unix time)."""
+        `retained_at` (Unix time); `notices` are counted by kind, state and way."""
+        self._notices = notices
         self._writer, self._open_counts, self._upkeep = writer, open_counts, upkeep
 
     def collect(self) -> Iterator[Metric]:
@@ -41,6 +43,10 @@ class House(Collector):
         family = GaugeMetricFamily("koukou_deliveries", "Deliveries not ended", labels=("account", "state"))
         for (account, state), count in self._open_counts().items():
             family.add_metric((account, state), count)
+        yield family
+        family = GaugeMetricFamily("koukou_notices", "Service notices kept", labels=("kind", "state", "way"))
+        for *labels, count in self._notices():
+            family.add_metric(labels, count)
         yield family
 
 

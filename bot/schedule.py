@@ -40,8 +40,11 @@ class Schedule:
         now: Callable[[], datetime],
         daily: Sequence[Callable[[], Awaitable[None]]] = (),
         pushes: Callable[[], Awaitable[None]] | None = None,
+        notices: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
-        """`daily` are asked every ten minutes whether their work of the day is to be done, `pushes` twice a second."""
+        """`daily` are asked every ten minutes whether their work of the day is to be done, `pushes` twice a second;
+        `notices` settles every second those that were sent."""
+        self._notices = notices
         self._pushes = pushes
         self._writer, self._sealer, self._holder, self._now = writer, sealer, holder, now
         self._daily = daily
@@ -111,6 +114,7 @@ class Schedule:
         every: list[tuple[Callable[[], Awaitable[Any]], float]] = [
             (self.timers, 1),
             *([(self._unless_held(self._pushes), 0.5)] if self._pushes else []),
+            *([(self._notices, 1)] if self._notices else []),
             (self.seal, 0.5),
             (self.reap, 2),
             (self.beat, 5),

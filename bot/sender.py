@@ -58,11 +58,14 @@ class Sender:
         now: Callable[[], datetime],
         holder: str,
         runs: Callable[[Any, datetime], Sequence[int]] = lambda connection, now: (),
+        further: Callable[[int, str, Outcome], Awaitable[Outcome]] | None = None,
     ) -> None:
         """`holder` must be unique to this process. Channels whose people fetch are left alone.
 
-        `runs` says which runs of pushes may be sent at a moment of campaign time, in order.
+        `runs` says which runs of pushes may be sent at a moment of campaign time, in order. `further` takes an answer
+        that was refused (its delivery, account and outcome) along other ways, if it is a notice.
         """
+        self._further = further
         self._runs = runs
         self._run, self._now, self._holder = run, now, holder
         self._channels = {f"{channel.name}:{channel.account}": channel for channel in channels if not channel.pulls()}
@@ -184,7 +187,10 @@ class Sender:
         parcel = Parcel(row.id, row.address, row.message, heard_at, row.heard_kind, row.sent_since)
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                return await self._channels[row.account].send(parcel)
+                outcome = await self._channels[row.account].send(parcel)
+                if self._further and outcome.state in ("refused", "failed") and not row.needs_consent:
+                    outcome = await self._further(row.id, row.account, outcome)
+                return outcome
         except TimeoutError:
             return Outcome("doubtful", "no_answer")
         except Exception as broken:

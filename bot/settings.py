@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_core import PydanticCustomError
+
+from campaigns.notices import KINDS, SHOWN_IN_ALL
 
 Steps = tuple[str | int, ...]
 
@@ -150,6 +153,44 @@ class WebSettings(Table):
     pages_per_guest: int = Field(8, ge=1)
 
 
+class NoticeTemplates(Table):
+    """`[channels.wechat.notices.<kind>]`: by which templates of the account a kind of service notice may be sent, and
+    what stands in their fields."""
+
+    template: str = ""
+    template_fields: dict[str, str] = {}
+    subscription: str = ""
+    subscription_fields: dict[str, str] = {}
+
+
+def _notice_templates(known: dict[str, NoticeTemplates]) -> dict[str, NoticeTemplates]:
+    for kind, templates in known.items():
+        if kind not in KINDS:
+            kinds = ", ".join(sorted(KINDS))
+            raise _wrong(f"没有叫 {kind!r} 的通知；有：{kinds}", f"no notice is called {kind!r}; there are: {kinds}")
+        may = KINDS[kind] | SHOWN_IN_ALL
+        for name, fields in (
+            (templates.template, templates.template_fields),
+            (templates.subscription, templates.subscription_fields),
+        ):
+            if bool(name) != bool(fields):
+                raise _wrong(f"{kind}：模板编号和字段要一起填", f"{kind}: a template and its fields come together")
+            for value in fields.values():
+                _check_field(value, may)
+    return known
+
+
+def _check_field(value: str, may: Set[str]) -> None:
+    try:
+        named = {name for _, name, form, way in Formatter().parse(value) if name is not None and not (form or way)}
+        odd = [name for _, name, form, way in Formatter().parse(value) if form or way]
+    except ValueError:
+        named, odd = {value}, []
+    if odd or not named <= may:
+        shown = ", ".join(f"{{{name}}}" for name in sorted(may))
+        raise _wrong(f"{value!r} 里只能用 {shown}", f"only {shown} may stand in {value!r}")
+
+
 class WeChatAccount(Table):
     """One official account; the keys stand on the platform's developer page under the same names."""
 
@@ -163,6 +204,7 @@ class WeChatAccount(Table):
     mode: Literal["safe", "compatible", "plain"] = "safe"
     api_url: Origin = "https://api.weixin.qq.com"
     oauth_url: Origin = "https://open.weixin.qq.com"
+    notices: Annotated[dict[str, NoticeTemplates], AfterValidator(_notice_templates)] = {}
 
     def lacks(self) -> Iterator[tuple[str, str, str]]:
         """What the platform gives every account, in the form it gives it."""
@@ -209,6 +251,25 @@ class TelegramSettings(TelegramAccount):
     accounts: Annotated[dict[str, TelegramAccount], AfterValidator(_account_names)] = {}
 
 
+class SmsSettings(Table):
+    """`[sms]`: the provider by which service notices go to whoever gave a number, when no other way is open."""
+
+    enabled: bool = False
+    url: Annotated[
+        str, _matching(r"(https?://[^\s@]+)?", "要写成 https://…", "must be https://…, without a user in it")
+    ] = ""
+    key: SecretStr = SecretStr("")
+    signature: str = Field("", max_length=20)
+    messages_per_second: int = Field(5, ge=1)
+
+    def lacks(self) -> Iterator[tuple[str, str, str]]:
+        """Where to send, and the key that the provider gave."""
+        if self.enabled:
+            for key, value in (("url", self.url), ("key", self.key.get_secret_value())):
+                if not value:
+                    yield key, "启用短信就要填写", "is needed when text messages are enabled"
+
+
 class ChannelSettings(Table):
     """`[channels]`: one table per channel."""
 
@@ -223,6 +284,7 @@ class Settings(Table):
     service: ServiceSettings = ServiceSettings()
     storage: StorageSettings = StorageSettings()
     console: ConsoleSettings = ConsoleSettings()
+    sms: SmsSettings = SmsSettings()
     channels: ChannelSettings = ChannelSettings()
 
     def tables(self) -> Iterator[tuple[Steps, Table]]:
@@ -230,6 +292,7 @@ class Settings(Table):
         yield ("service",), self.service
         yield ("storage",), self.storage
         yield ("console",), self.console
+        yield ("sms",), self.sms
         for channel in type(self.channels).model_fields:
             for account, table in self.accounts(channel):
                 yield ("channels", channel, *(() if account == MAIN else ("accounts", account))), table

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from storage import deliveries, schema, stops
+from storage import deliveries, notices, schema, stops
 from storage.store import DatabaseFault
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def pieces(app: App) -> dict[str, Any]:
         from bot import metrics  # first use: readiness does not wait for it
 
         assert app.writer
-        house = metrics.House(app.writer, lambda: _open(app), lambda: _upkeep(app))
+        house = metrics.House(app.writer, lambda: _open(app), lambda: _upkeep(app), lambda: _notices(app))
         return Response(await asyncio.to_thread(metrics.render, house), media_type="text/plain; version=0.0.4")
 
     routes: list[BaseRoute] = [
@@ -159,6 +159,11 @@ def _stopped(app: App) -> bool:
 def _open(app: App) -> dict[tuple[str, str], int]:
     with app.store.read() as connection:
         return deliveries.open_counts(connection)
+
+
+def _notices(app: App) -> list[tuple[str, str, str, int]]:
+    with app.store.read() as connection:
+        return notices.counts(connection)
 
 
 async def _fault(request: Request, exc: Exception) -> Response:

@@ -128,7 +128,8 @@ def mistaken(turn: Turn) -> bool:
 def on_timer(turn: Turn, kind: str) -> None:
     """Tell a referrer that a friend came; count the touch of a guest who has become known."""
     if kind == "referral_pending":
-        turn.say("referral.came", "invites", "poster", total=sum(turn.friends(0, 1)[1].values()))
+        total = sum(turn.friends(0, 1)[1].values())
+        turn.notify("friend_came", "referral.came", "invites", "poster", total=total)
     elif _judge(turn, newcomer=True) == "counted":
         turn.say_text(_told(turn, "counted"), "menu")
 

@@ -20,6 +20,7 @@ from storage import ledger
 from storage.group import Draft, Group
 from storage.incoming import Incoming
 from storage.joining import Meeting
+from storage.notices import Waiting
 from storage.quizzes import Best
 from storage.referrals import Friend, Owner, code_in
 from storage.tables import instant, micros
@@ -155,6 +156,40 @@ class Turn:
         # `data["message"]`: the platform's id of our message whose button was tapped, given by channels that can edit.
         edits = str(self._draft.incoming.data.get("message", "")) if in_place else ""
         self.messages.append(Message(text, picture, tuple(self._choice(choice) for choice in choices), edits, poll))
+
+    def notify(self, kind: str, phrase: str, /, *choices: str | Choice, **values: int | str) -> None:
+        """Tell the person something that they did not ask for, outside of their own turn: a notice.
+
+        It goes by the first way open, else with their next answer (see `campaigns/notices.py`). `kind` is one of its
+        KINDS, and `values` are numbers and enums, from which the phrase can be said again later.
+        """
+        self._draft.notices[len(self.messages)] = (kind, phrase, values)
+        self.say_text(self.phrase(phrase, **values), *choices)
+
+    def owed(self, limit: int) -> list[Waiting]:
+        """The oldest notices that wait to be told with an answer; costs nothing where there are none."""
+        return self._group.owed(self._draft, limit) if self._draft.speaker.owed else []
+
+    def tell_owed(self, told: list[int], withdrawn: list[tuple[int, str]], *, all_: bool) -> None:
+        """This answer tells these notices; others are not to be told any more, each with the reason. `all_`: no other
+        waits."""
+        self._draft.bundled += told
+        self._draft.withdrawn += withdrawn
+        self._draft.owes_nothing = all_
+
+    def agree_to_notices(self, template: str, agreed: bool) -> None:
+        """The person agreed to one notice of this template of the platform's, or refused them."""
+        self._draft.agreed.append((template, agreed))
+
+    @property
+    def test_of(self) -> int | None:
+        """Since when the person tests, if this turn is a test."""
+        return self._draft.test
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether this turn erases the person, or makes them one with another."""
+        return self._draft.forget or self._draft.joining is not None
 
     def _choice(self, choice: str | Choice) -> Choice:
         """A command's name becomes its label in the person's language; tapping it says that label's word."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from storage import bulk, tables
+from storage import bulk, notices, tables
 from storage.stops import GOING
 
 MAX_TRIES: Final = 5
@@ -187,7 +187,7 @@ def finish(connection: Connection, results: Iterable[Ended], machine_now: int, a
     locking = "" if connection.dialect.name == "sqlite" else " ORDER BY id FOR UPDATE"
     rows = bulk.select(
         connection,
-        "SELECT id, identity, kind, lease, tries, reason FROM delivery WHERE id IN {set} "
+        "SELECT id, identity, kind, lane, lease, tries, reason FROM delivery WHERE id IN {set} "
         f"AND state IN ('sending', 'queued', 'doubtful'){locking}",
         sorted({number for number, _ in by_claim}),
     )
@@ -196,11 +196,21 @@ def finish(connection: Connection, results: Iterable[Ended], machine_now: int, a
     bulk.update(connection, _TABLE, "id", ("state", "reason", "lease", "lease_until", "tries", "ended_at"), changed)
     counts: dict[int, int] = {}
     for row in ours:
-        if by_claim[row.id, row.lease].state == "sent":
+        result = by_claim[row.id, row.lease]
+        if result.state == "sent" and result.reason not in notices.OTHER_WAYS:
             counts[row.identity] = counts.get(row.identity, 0) + 1
     identities = [(count, identity) for identity, count in sorted(counts.items())]
     bulk.update(connection, tables.metadata.tables["identity"], "id", ("sent_since+",), identities)
+    late = [row.id for row in ours if _is_late(row, by_claim[row.id, row.lease])]
+    if late:
+        notices.late(connection, late)
     return {row.id for row in ours}
+
+
+def _is_late(row: Any, result: Ended) -> bool:
+    """Whether an answer certainly did not leave, since it came too late: it is told with the next."""
+    refused = result.state == "refused" and result.reason in notices.LATE
+    return refused and not row.lane and row.kind == "reminder" and row.reason != RESENT
 
 
 def reap(connection: Connection, machine_now: int) -> dict[str, int]:
@@ -314,7 +324,7 @@ def _refuse_unlawful(connection: Connection, ids: Sequence[int], lease: str, at:
     for row in rows:
         why = _unlawful(row)
         if why:
-            state = "doubtful" if row.run and row.reason == RESENT else "refused"
+            state = "doubtful" if row.reason == RESENT else "refused"
             refused.append((state, why, "", None, at, row.id))
     bulk.update(connection, _TABLE, "id", ("state", "reason", "lease", "lease_until", "ended_at"), refused)
 
@@ -338,7 +348,7 @@ def _ended(row: Any, result: Ended, machine_now: int, at: int) -> tuple[Any, ...
     if state == "doubtful":
         state, reason = _doubt(row.kind, row.tries, row.reason, result.reason)
     elif state == "retry":
-        state = "failed" if tries >= MAX_TRIES else "queued"
+        state = "queued" if tries < MAX_TRIES else "doubtful" if row.reason == RESENT else "failed"
     elif state == "slow":
         state = "queued"
     if state != "queued":

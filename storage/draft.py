@@ -37,6 +37,7 @@ class Speaker:
     created_at: int
     blocked: bool = False
     tester_since: int | None = None  # microseconds
+    owed: bool = False  # notices wait to be told with the next answer
     new: bool = False
     memory: dict[str, str] = field(default_factory=dict)
 
@@ -63,6 +64,11 @@ class Draft:
     tallies: list[tuple[str, str, str, str, int]] = field(default_factory=list)  # see quizzes.Tally
     taken: dict[tuple[str, str], tuple[int, int | None]] = field(default_factory=dict)  # see surveys.write
     answers: dict[tuple[str, str, str], tuple[int, int | None, int]] = field(default_factory=dict)
+    notices: dict[int, tuple[str, str, Mapping[str, Any]]] = field(default_factory=dict)  # by place: kind, phrase, data
+    bundled: list[int] = field(default_factory=list)  # notices that this answer tells
+    withdrawn: list[tuple[int, str]] = field(default_factory=list)  # notices not to be told any more, and why
+    owes_nothing: bool = False  # no notice is left to be told
+    agreed: list[tuple[str, bool]] = field(default_factory=list)  # templates of notices, and whether they may come
     forget: bool = False
     joining: Any = None  # a code given out (joining.Offer), or the two who become one (uniting.Pair)
     keep_days: int = 0  # how long what stays under the hash is kept, after leaving or being forgotten

@@ -21,6 +21,7 @@ from storage import (
     joining,
     loading,
     mass_jobs,
+    notices,
     people,
     quizzes,
     referrals,
@@ -82,6 +83,9 @@ class Group:
         self._tallies: Counter[quizzes.Tally] = Counter()
         self._taken: dict[surveys.Taken, tuple[int, int | None]] = {}
         self._answers: dict[surveys.Answer, tuple[int, int | None, int]] = {}
+        self._told: dict[int, tuple[Any, ...]] = {}
+        self._free: set[int] = set()
+        self._agreed: list[tuple[int, str, bool, int]] = []
 
     # ---- load
 
@@ -264,6 +268,11 @@ class Group:
         """Let this code lead to the draft's person until then, in place of any other."""
         draft.joining = joining.Offer(joining.code_digest(self._vault, code), micros(until), draft.at)
 
+    def owed(self, draft: Draft, limit: int) -> list[notices.Waiting]:
+        """The oldest notices that wait to be told to a person of whom `speaker.owed` says that there are any."""
+        found = notices.waiting(self._connection, draft.speaker.id, limit + len(self._told))
+        return [notice for notice in found if notice.id not in self._told][:limit]
+
     def accept(self, draft: Draft, messages: Sequence[dict[str, Any]]) -> Answer:
         """Keep what the draft did, with its answer."""
         if draft.joining is not None:
@@ -278,6 +287,12 @@ class Group:
         self._add("text", (draft.text_id, speaker.id, speaker.identity, draft.at, incoming.kind, heard, said))
         self._add("inbox_key", (incoming.key, draft.text_id, self._machine_now))
         deliveries = self._deliver(draft, len(messages), passive=incoming.passive and not inner)
+        if draft.notices and deliveries:
+            self._keep_notices(draft, deliveries)
+        if draft.bundled or draft.withdrawn or draft.owes_nothing:
+            self._keep_told(draft)
+        if draft.agreed:
+            self._agreed += [(speaker.identity, template, yes, draft.at) for template, yes in draft.agreed]
         event = self._keep_events(draft)
         self._posted += [(posting, draft.at, event) for posting in self.book.postings[draft.mark[1] :]]
         if draft.brought_by:
@@ -311,6 +326,22 @@ class Group:
             whom = (delivery, speaker.id, speaker.identity, account, draft.text_id, part)
             self._add("delivery", (*whom, "reminder", 0, state, draft.at, lease, "", 0, ""))
         return deliveries
+
+    def _keep_notices(self, draft: Draft, deliveries: Sequence[int]) -> None:
+        """A notice is known by its first delivery. What lies in a chat waits for nobody but the person."""
+        state = "left" if draft.speaker.channel == "web" else "queued"
+        for part, (kind, phrase, data) in draft.notices.items():
+            row = (deliveries[part], draft.speaker.id, kind, phrase, dumps(data), draft.at, state, "", "", draft.test)
+            self._add("notice", (*row, part))
+
+    def _keep_told(self, draft: Draft) -> None:
+        at, answer = draft.at, draft.text_id
+        self._told.update((number, ("bundled", "bundle", "", answer, at, number)) for number in draft.bundled)
+        self._told.update((number, ("withdrawn", "", why, None, at, number)) for number, why in draft.withdrawn)
+        if draft.owes_nothing:
+            self._free.add(draft.speaker.id)
+            for same in self._twins.get(draft.speaker.id, (draft.speaker,)):
+                same.owed = False
 
     def _keep_events(self, draft: Draft) -> int | None:
         """Write the draft's events; returns the first one's id, which its postings name as their cause."""
@@ -356,6 +387,10 @@ class Group:
             quizzes.write(connection, self._best, self._tallies)
         if self._taken or self._answers:
             surveys.write(connection, self._taken, self._answers)
+        if self._told or self._free:
+            notices.told(connection, list(self._told.values()), self._free)
+        if self._agreed:
+            notices.agree(connection, self._agreed)
         if self._joinings:
             joining.write(connection, self._vault, self._joinings)
         people.change_profiles(connection, self._vault, self._profiles)
@@ -427,6 +462,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
         "text": "id subscriber identity at kind heard said",
         "delivery": "id subscriber identity account text part kind lane state due_at lease_until lease tries reason",
         "event": "id tx kind subscriber actor campaign revision text at data",
+        "notice": "id subscriber kind phrase data at state way reason test part",
         "timer": "id key subscriber kind due_at data fired made_at",
         "consent": "id subscriber given wording at",
         "referral": "referee referrer campaign state at changed_at",

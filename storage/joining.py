@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from storage import bulk, loading, people, push_runs, stops, surveys, tables
+from storage import bulk, loading, notices, people, push_runs, stops, surveys, tables
 from storage.draft import Draft, Speaker
 from storage.incoming import Incoming
 from storage.tables import micros
@@ -189,6 +189,7 @@ def _unite(connection: Connection, vault: Vault, pair: Pair) -> None:
         "UPDATE subscriber SET alias_of = :o WHERE alias_of = :y",
     ):
         connection.execute(text(change), who)
+    notices.unite(connection, pair.older.id, pair.younger.id)
     moved = [(moves(pair, hold.source), moves(pair, hold.destination), hold.id) for hold in pair.holds]
     hold = _TABLES["hold"]
     bulk.update(connection, hold, "id", ("source", "destination"), [row for row in moved if row[0] != row[1]])

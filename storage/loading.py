@@ -126,8 +126,8 @@ def _speakers(connection: Connection, column: str) -> str:
     locking = "" if connection.dialect.name == "sqlite" else " ORDER BY s.id FOR UPDATE OF s"
     return (
         "SELECT i.id AS identity, i.channel, i.account, i.following, i.digest, i.address, i.heard_at, s.id, "
-        "s.created_at, s.language, s.status, s.code, s.referrer, s.consent, s.guest, s.blocked_at, s.tester_since "
-        f"FROM identity i JOIN subscriber s ON s.id = i.subscriber WHERE {column} IN {{set}}{locking}"
+        "s.created_at, s.language, s.status, s.code, s.referrer, s.consent, s.guest, s.blocked_at, s.tester_since, "
+        f"s.owed FROM identity i JOIN subscriber s ON s.id = i.subscriber WHERE {column} IN {{set}}{locking}"
     )
 
 
@@ -148,4 +148,5 @@ def _speaker(row: Any) -> Speaker:
         created_at=row.created_at,
         blocked=row.blocked_at is not None,
         tester_since=row.tester_since,
+        owed=bool(row.owed),
     )

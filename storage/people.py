@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from storage import bulk, erasures, quizzes, standing, surveys, tables
+from storage import bulk, erasures, notices, quizzes, standing, surveys, tables
 from storage.tables import instant, micros
 from storage.vault import Vault
 
@@ -191,7 +191,10 @@ def export(connection: Connection, vault: Vault, subscriber: int) -> dict[str, A
     """Everything kept about a person; `messages` is how many texts, `texts` the texts themselves."""
     one = connection.execute(text("SELECT created_at FROM subscriber WHERE id = :s"), {"s": subscriber}).scalar()
     if one is None:  # a first message: nothing of them is committed yet
-        names = ("identities", "texts", "consents", "events", "history", "test_history", "standing", "surveys")
+        names = (
+            *("identities", "texts", "consents", "events", "history", "test_history", "standing", "surveys"),
+            *("notices", "notice_consents"),
+        )
         lists: dict[str, Any] = {name: [] for name in names}
         return {"created_at": instant(0), "profile": {}, "messages": 0, **lists}
     texts = connection.execute(
@@ -227,6 +230,8 @@ def export(connection: Connection, vault: Vault, subscriber: int) -> dict[str, A
             {"at": row.at, "kind": row.kind, "why": row.why} for row in standing.records(connection, subscriber, 1_000)
         ],
         "surveys": surveys.of_person(connection, subscriber),
+        "notices": notices.of(connection, subscriber, 1_000),
+        "notice_consents": notices.consents(connection, subscriber),
     }
 
 
@@ -317,6 +322,7 @@ def park(connection: Connection, number: int, now: datetime, until: datetime) ->
         ),
         {"now": micros(now), "i": number},
     )
+    notices.leave(connection, number)
     elsewhere = text("SELECT 1 FROM identity WHERE subscriber = :s AND address IS NOT NULL LIMIT 1")
     if not connection.execute(elsewhere, {"s": person}).first():
         _destroy_profile(connection, person)
@@ -333,6 +339,7 @@ def forget(connection: Connection, subscriber: int, now: datetime, until: dateti
     standing.forget_reasons(connection, subscriber)
     quizzes.forget(connection, subscriber)
     surveys.forget(connection, subscriber)
+    notices.forget(connection, subscriber)
     connection.execute(text(f"UPDATE text SET heard = NULL WHERE {_TEXTS}"), {"s": subscriber})
     # The answer to this very request is still to be delivered: its row alone keeps what is said.
     connection.execute(

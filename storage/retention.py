@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
-from storage import bulk, erasures, joining
+from storage import bulk, erasures, joining, notices
 from storage.store import machine_now
 from storage.tables import micros
 
@@ -31,6 +31,7 @@ def step(connection: Connection, now: datetime, text_days: int, batch: int = 100
     touched += connection.execute(
         text("DELETE FROM kept WHERE until < :now"), {"now": machine_now(connection)}
     ).rowcount
+    touched += notices.sweep(connection, past, batch)
     touched += joining.sweep(connection, now, batch) + erasures.forget_old(connection, batch)
     return touched + _forget_addresses(connection, batch) + _end_terms(connection, now, batch)
 
@@ -68,6 +69,7 @@ def _end_terms(connection: Connection, now: datetime, batch: int) -> int:
         ("DELETE FROM quiz_best WHERE subscriber", "quiz_best.subscriber"),
         ("DELETE FROM survey_answer WHERE subscriber", "survey_answer.subscriber"),
         ("DELETE FROM survey_taken WHERE subscriber", "survey_taken.subscriber"),
+        ("DELETE FROM notice WHERE subscriber", "notice.subscriber"),
     ):
         bulk.select(connection, f"{change} IN {{set}} AND {left.format(person)} RETURNING {person}", people)
     return len(people)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from storage import rates, schema, sealer, stops
+from storage import notices, rates, schema, sealer, stops
 from storage.store import machine_now
 from storage.tables import instant
 
@@ -26,6 +26,7 @@ def read(connection: Connection) -> dict[str, Any]:
         "rates": pace(connection),
         "lacks": lacks(connection),
         "troubles": troubles(connection),
+        "notices": notices.counts(connection),
         "sealer": sealing(connection),
         "texts": oldest_text(connection),
         "stop": stops.standing(connection),

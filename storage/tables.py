@@ -160,6 +160,7 @@ class Subscriber(SQLModel, table=True):
     branch: str | None = _text(default=None)  # of the placement that brought them: whose staff look after them
     blocked_at: datetime | None = _at(default=None)  # staff keep them from taking part since then
     tester_since: datetime | None = _at(default=None)  # what they do since then is a test, in books of its own
+    owed: bool | None = Field(default=None)  # notices wait to be told with the next answer
 
 
 class Identity(SQLModel, table=True):
@@ -498,6 +499,7 @@ metadata = SQLModel.metadata
 
 # The rest of the tables, made from the pieces above.
 from storage import (  # noqa: E402, F401
+    tables_notice,
     tables_proposals,
     tables_push,
     tables_quiz,

@@ -68,7 +68,7 @@ def model_keys() -> dict[str, set[str]]:
 def test_the_file_names_exactly_the_keys_there_are() -> None:
     text = re.sub(r"(?m)^#(?=[\[\w])", "", (ROOT / "config.toml").read_text("utf-8"))
     data = tomllib.loads(text)
-    tables = {name: data[name] for name in ("service", "storage", "console")}
+    tables = {name: data[name] for name in ("service", "storage", "console", "sms")}
     tables |= {f"channels.{name}": table for name, table in data["channels"].items()}
     assert {name: set(table) - {"accounts"} for name, table in tables.items()} == model_keys()
     assert [name for name, table in tables.items() if "accounts" in table] == ["channels.wechat", "channels.telegram"]
