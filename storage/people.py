@@ -205,8 +205,10 @@ def export(connection: Connection, vault: Vault, subscriber: int) -> dict[str, A
     )
     events = connection.execute(
         text(
-            "SELECT at, kind, actor, campaign, data FROM event "
-            f"WHERE subscriber = :s OR subscriber IN {_JOINED} ORDER BY id"
+            "SELECT id, at, kind, actor, campaign, data FROM event "
+            f"WHERE text IN (SELECT id FROM text WHERE {_TEXTS}) UNION ALL "
+            "SELECT id, at, kind, actor, campaign, data FROM event "
+            f"WHERE text IS NULL AND (subscriber = :s OR subscriber IN {_JOINED}) ORDER BY id"
         ),
         {"s": subscriber},
     )
