@@ -12,7 +12,7 @@ oldest = "0001"  # nodes of that version go on beside it: only indexes change
 
 def upgrade() -> None:
     """Apply."""
-    apart = sa.text("text IS NULL")
-    op.create_index("ix_event_text", "event", ["text"])
-    op.create_index("ix_event_about", "event", ["subscriber"], sqlite_where=apart, postgresql_where=apart)
+    for name, column, where in (("text", "text", "text IS NOT NULL"), ("about", "subscriber", "text IS NULL")):
+        condition = sa.text(where)
+        op.create_index(f"ix_event_{name}", "event", [column], sqlite_where=condition, postgresql_where=condition)
     op.drop_index("ix_event_subscriber", table_name="event")
