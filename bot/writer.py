@@ -10,7 +10,6 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from bot.beside import Beside
 from bot.channels import Busy
 from bot.deciding import Decider, Marks, Results, StalePlan
 from content.library import Library
@@ -83,7 +83,7 @@ class Writer:
         self.heard = self.groups = self.reruns = 0
         self.loop = asyncio.get_running_loop()
         self._open: dict[str, list[_Entry]] = {}
-        self._thread = ThreadPoolExecutor(1, "writer")
+        self._thread = Beside("writer")
         self._writing = self.loop.create_task(self._write())
         self._watch = self.loop.create_task(self._give_up_late())
 
@@ -160,7 +160,7 @@ class Writer:
         self._closing = True
         self._woken.set()
         await self._writing
-        self._thread.shutdown()
+        self._thread.close()
         self._watch.cancel()
 
     async def _give_up_late(self) -> None:
@@ -222,7 +222,7 @@ class Writer:
         return group
 
     async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await self.loop.run_in_executor(self._thread, work, *arguments)
+        return await self._thread.do(work, *arguments)
 
     async def _decide_all(self, incomings: Sequence[Incoming]) -> None:
         results: Results

@@ -278,7 +278,8 @@ class Turn:
 
     def recall(self, name: str) -> dict[str, Any]:
         """What was remembered of this person under a name; empty when nothing was."""
-        return self._draft.recall(self._books.memory(name))
+        books = self._books
+        return self._draft.recall(name if books.since is None else books.memory(name))
 
     def remember(self, name: str, value: dict[str, Any]) -> None:
         """Keep a small JSON value about this person."""

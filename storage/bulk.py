@@ -87,7 +87,7 @@ def _execute(
 ) -> list[Any]:
     """Rows by position and, where `named`, by name. Faults are SQLAlchemy's; a connection that is lost is given up."""
     driver, dialect = connection.connection, connection.dialect
-    cursor = driver.cursor()
+    cursor = driver.dbapi_connection.cursor()  # type: ignore[union-attr]
     try:
         (cursor.executemany if each else cursor.execute)(sql, values)
         if not cursor.description:

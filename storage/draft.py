@@ -90,4 +90,5 @@ class Draft:
 
     def value(self, attribute: str) -> Any:
         """An attribute of the speaker as this message sees it."""
-        return self.changes.get(attribute, getattr(self.speaker, attribute))
+        changes = self.changes
+        return changes[attribute] if attribute in changes else getattr(self.speaker, attribute)

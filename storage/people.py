@@ -208,8 +208,11 @@ def export(connection: Connection, vault: Vault, subscriber: int) -> dict[str, A
     )
     events = connection.execute(
         text(
-            "SELECT at, kind, actor, campaign, data FROM event "
-            f"WHERE subscriber = :s OR subscriber IN {_JOINED} ORDER BY id"
+            # Those of the person's messages, and what others caused.
+            "SELECT id, at, kind, actor, campaign, data FROM event "
+            f"WHERE text IN (SELECT id FROM text WHERE {_TEXTS}) UNION ALL "
+            "SELECT id, at, kind, actor, campaign, data FROM event WHERE text IS NULL "
+            "AND subscriber IN (SELECT id FROM subscriber WHERE id = :s OR alias_of = :s) ORDER BY id"
         ),
         {"s": subscriber},
     )

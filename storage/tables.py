@@ -63,6 +63,7 @@ _TO_SEND = text("run IS NOT NULL AND state = 'queued'")
 _IN_JOB = text("job IS NOT NULL")
 ACTED = "actor NOT IN ('subscriber', 'system')"
 _ACTED = text(ACTED)
+_OF_MESSAGE, _OF_NO_MESSAGE = text("text IS NOT NULL"), text("text IS NULL")
 _TAKING_PART = text("kind IN ('touched', 'poster', 'quiz_started')")
 
 
@@ -372,7 +373,10 @@ class Event(SQLModel, table=True):
 
     __table_args__ = (
         Index("ix_event_order", "tx", "id"),
-        Index("ix_event_subscriber", "subscriber", "id"),
+        # A person's events are those of their messages, and the few that others caused. By person, each check-in would
+        # write a page of an index of its own, which costs as much as all else about its event.
+        Index("ix_event_text", "text", sqlite_where=_OF_MESSAGE, postgresql_where=_OF_MESSAGE),
+        Index("ix_event_about", "subscriber", sqlite_where=_OF_NO_MESSAGE, postgresql_where=_OF_NO_MESSAGE),
         # What staff did, for the audit log: few among what subscribers cause.
         Index("ix_event_acted", "at", "id", sqlite_where=_ACTED, postgresql_where=_ACTED),
         # What segments ask for: few among check-ins, and whoever else writes an event pays nothing for it.

@@ -109,7 +109,10 @@ def _sides(connection: Connection, one: Speaker, other: Speaker, at: int) -> Ite
     made = dict(bulk.select(connection, "SELECT id, created_at FROM subscriber WHERE id IN {set}", numbers))
     sql = "SELECT subscriber, given FROM consent WHERE subscriber IN {set} ORDER BY id"
     words = dict(bulk.select(connection, sql, numbers))
-    sql = "SELECT subscriber, MAX(at) FROM event WHERE subscriber IN {set} AND kind = 'language' GROUP BY subscriber"
+    sql = (
+        "SELECT i.subscriber, MAX(e.at) FROM identity i JOIN text t ON t.identity = i.id JOIN event e ON e.text = t.id "
+        "WHERE i.subscriber IN {set} AND e.kind = 'language' GROUP BY i.subscriber"
+    )
     chosen = dict(bulk.select(connection, sql, numbers))
     sql = "SELECT id, alias_of FROM subscriber WHERE alias_of IN {set} ORDER BY id"
     joined = bulk.select(connection, sql, numbers)

@@ -325,3 +325,25 @@ def test_buckets_are_even() -> None:
         counts[people.bucket("c", number) // 1000] += 1
     # Nine degrees of freedom: 27.9 is passed by chance once in a thousand, and the numbers here never change.
     assert sum((found - 2000) ** 2 / 2000 for found in counts) < 27.9
+
+
+def test_events_are_those_of_messages_and_what_others_caused(connection: Connection) -> None:
+    number, home = person(connection, "oEvents")
+    alias, _ = person(connection, "oBefore", status="alias", alias_of=number)
+    other, elsewhere = person(connection, "oOther")
+
+    def noted(kind: str, subscriber: int, place: int | None, actor: str = "subscriber") -> None:
+        words = None
+        if place is not None:
+            words = insert(connection, "text", subscriber=subscriber, identity=place, at=micros(NOW), kind="text")
+        what = {"tx": 1, "kind": kind, "subscriber": subscriber, "actor": actor, "campaign": "c", "revision": 1}
+        insert(connection, "event", **what, text=words, at=micros(NOW), data="{}")
+
+    noted("checkin", number, home)
+    noted("joined", alias, home)
+    noted("corrected", number, None, "staff:1")
+    noted("people.blocked", alias, None, "staff:1")
+    noted("checkin", other, elsewhere)
+    noted("corrected", other, None, "staff:1")
+    told = people.export(connection, VAULT, number)["events"]
+    assert [event["kind"] for event in told] == ["checkin", "joined", "corrected", "people.blocked"]

@@ -1,95 +1,177 @@
-"""How answers leave: head and body together, a slow body after its head, several in a row on one connection."""
+"""The wire: doors and pages answer whole, in order, over connections that live or end as HTTP says."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
-from collections.abc import Iterator
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import pytest
 import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
-from bot.wire import Protocol, Together
-from tests.serving import free_port
-
-
-class Transport:
-    """Keeps what is written, one entry a write."""
-
-    def __init__(self) -> None:
-        self.written: list[bytes] = []
-        self.closed = False
-
-    def write(self, data: bytes) -> None:
-        assert not self.closed
-        self.written.append(data)
-
-    def close(self) -> None:
-        self.closed = True
+from bot import knocking
+from bot.web import Front
+from bot.wire import Protocol
 
 
-def written(*acts: Any) -> list[bytes]:
-    """What leaves when these are written in one round of the loop; None lets a round pass, "close" closes."""
+class Door:
+    """Echoes what it was sent behind its method and query; `slow` answers last, `broken` fails, `torn` fails late."""
 
-    async def day() -> list[bytes]:
-        transport = Transport()
-        wire = Together(transport, asyncio.get_running_loop())
-        for act in acts:
-            if act is None:
-                await asyncio.sleep(0)
-            elif act == "close":
-                wire.close()
-            else:
-                wire.write(act)
-        await asyncio.sleep(0)
-        return transport.written
-
-    return asyncio.run(day())
-
-
-def test_an_answer_leaves_whole() -> None:
-    head = b"HTTP/1.1 200 OK\r\n\r\n"
-    assert written(head, b"body") == [head + b"body"]
-    assert written(head, b"one", head, b"two", b"more") == [head + b"one", head + b"two", b"more"]
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        query = scope["query_string"]
+        body = await knocking.body(scope, receive, 1_000_000, 5)
+        if query == b"slow":
+            await asyncio.sleep(0.2)
+        if query == b"broken":
+            raise RuntimeError("s3cret")
+        if query == b"torn":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            raise RuntimeError("s3cret")
+        if query == b"parts":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"one ", "more_body": True})
+            await send({"type": "http.response.body", "body": b"two"})
+            return
+        await knocking.write(send, 200, b" ".join((scope["method"].encode(), query, body)))
 
 
-def test_nothing_is_held_back_for_long_or_lost() -> None:
-    head = b"HTTP/1.1 200 OK\r\n\r\n"
-    assert written(head, None, b"late") == [head, b"late"]
-    assert written(head, "close") == [head]
-    assert written(head, head, b"x") == [head + head, b"x"]
+async def page(request: Request) -> PlainTextResponse:
+    """A page beside the door."""
+    return PlainTextResponse("page " + request.url.query)
 
 
-async def slow(scope: Any, receive: Any, send: Any) -> None:
-    """Answers in two parts, the second after a while."""
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"first", "more_body": True})
-    await asyncio.sleep(0.5 if scope["path"] == "/slow" else 0)
-    await send({"type": "http.response.body", "body": b"second"})
+@asynccontextmanager
+async def serving() -> AsyncIterator[int]:
+    """The real server on a free port."""
+    front = Front(Starlette())
+    front.open([Route("/door", Door()), Route("/page", page)])
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            front, http=Protocol, log_config=None, lifespan="off", access_log=False, proxy_headers=False
+        )
+        server = uvicorn.Server(config)
+        running = asyncio.create_task(server.serve([listening]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await running
 
 
-@pytest.fixture
-def served() -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(slow, port=free_port(), http=Protocol, lifespan="off", log_level="critical"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{server.config.port}"
-    server.should_exit = True
-    thread.join()
+def said(*pieces: bytes, pause: float = 0.05) -> bytes:
+    """All that comes back for `pieces`, sent one by one, until the server closes or is silent for a while."""
+
+    async def talk() -> bytes:
+        async with serving() as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(pause)
+            answer = b""
+            while True:
+                try:
+                    part = await asyncio.wait_for(reader.read(65_536), 0.4)
+                except TimeoutError:
+                    break
+                if not part:
+                    answer += b"<closed>"
+                    break
+                answer += part
+            writer.close()
+            return answer
+
+    return asyncio.run(talk())
 
 
-def test_over_a_real_connection(served: str) -> None:
-    with httpx.Client() as http:
-        assert [http.get(served).text for _ in range(3)] == ["firstsecond"] * 3
-        began = time.monotonic()
-        with http.stream("GET", f"{served}/slow") as answer:
-            parts = answer.iter_raw()
-            assert next(parts) == b"first" and time.monotonic() - began < 0.4
-            assert b"".join(parts) == b"second"
-        assert http.get(served, headers={"connection": "close"}).text == "firstsecond"
+def post(body: bytes, query: bytes = b"q=1", *more: bytes, version: bytes = b"1.1", method: bytes = b"POST") -> bytes:
+    """A request at the door."""
+    lines = [b"%s /door?%s HTTP/%s" % (method, query, version), b"Host: x", b"Content-Length: %d" % len(body), *more]
+    return b"\r\n".join((*lines, b"", body))
+
+
+def test_an_answer_is_whole_and_the_connection_stays() -> None:
+    answer = said(post(b"one"), post(b"two"))
+    heads = answer.split(b"HTTP/1.1 200 OK\r\n")[1:]
+    assert [head.partition(b"\r\n\r\n")[2] for head in heads] == [b"POST q=1 one", b"POST q=1 two"]
+    for head in heads:
+        lines = head.partition(b"\r\n\r\n")[0].split(b"\r\n")
+        assert b"content-length: 12" in lines and any(line.startswith(b"date: ") for line in lines)
+        assert not any(line.startswith((b"connection", b"transfer-encoding")) for line in lines)
+
+
+def test_head_and_body_leave_in_one_packet() -> None:
+    async def first() -> bytes:
+        async with serving() as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(post(b"one"))
+            answer = await reader.read(65_536)
+            writer.close()
+            return answer
+
+    assert asyncio.run(first()).endswith(b"\r\n\r\nPOST q=1 one")
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 40])
+def test_a_request_in_pieces_is_one_request(pieces: int) -> None:
+    whole = post(b"x" * 200)
+    size = -(-len(whole) // pieces)
+    answer = said(*(whole[at : at + size] for at in range(0, len(whole), size)), pause=0.01)
+    assert answer.count(b"HTTP/1.1 200") == 1 and answer.endswith(b"POST q=1 " + b"x" * 200)
+
+
+def test_a_large_body_comes_through() -> None:
+    assert said(post(b"x" * 500_000))[-500_000:] == b"x" * 500_000
+
+
+def test_requests_sent_at_once_are_answered_in_their_order() -> None:
+    other = b"GET /page?p HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = said(post(b"one", b"slow") + other + post(b"two") + post(b"three"))
+    places = [answer.find(words) for words in (b"POST slow one", b"page p", b"POST q=1 two", b"POST q=1 three")]
+    assert places == sorted(places) and places[0] > 0
+
+
+@pytest.mark.parametrize("request_", [post(b"one", version=b"1.0"), post(b"one", b"q=1", b"Connection: close")])
+def test_a_connection_that_is_to_end_ends_after_the_answer(request_: bytes) -> None:
+    answer = said(request_)
+    assert answer.endswith(b"POST q=1 one<closed>") and b"connection: close\r\n" in answer
+
+
+def test_whoever_waits_for_continue_is_told_to() -> None:
+    head, _, body = post(b"one", b"q=1", b"Expect: 100-continue").partition(b"\r\n\r\n")
+    answer = said(head + b"\r\n\r\n", body)
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK") and answer.endswith(b"POST q=1 one")
+
+
+def test_head_gets_no_body() -> None:
+    answer = said(post(b"", method=b"HEAD"))
+    assert answer.startswith(b"HTTP/1.1 200 OK") and answer.endswith(b"\r\n\r\n")
+
+
+def test_an_answer_in_parts_is_sent_as_uvicorn_does() -> None:
+    answer = said(post(b"", b"parts"), post(b"two"))
+    assert b"transfer-encoding: chunked" in answer and b"one " in answer and answer.endswith(b"POST q=1 two")
+
+
+@pytest.mark.parametrize("query", [b"broken", b"torn"])
+def test_a_fault_is_a_500_and_says_nothing(query: bytes) -> None:
+    answer = said(post(b"one", query))
+    assert answer.startswith(b"HTTP/1.1 500") and b"s3cret" not in answer and answer.count(b"HTTP/1.1") == 1
+
+
+def test_an_escaped_path_finds_the_same_door() -> None:
+    assert said(post(b"one").replace(b"/door", b"/%64oor")).endswith(b"POST q=1 one")
+
+
+def test_what_is_no_http_is_refused() -> None:
+    assert said(b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 400")
+    assert b"POST q=1 one" in said(post(b"one"), b"nonsense\r\n\r\n")

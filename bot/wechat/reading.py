@@ -26,10 +26,10 @@ _MESSAGE_ID = re.compile(r"[0-9]{1,20}")
 
 # One field: a name, a marked section that ends at its first end mark, or text without markup. Anything else, and any
 # character that XML forbids or turns into another, is left to the parser.
-_FIELD = re.compile(r"<([A-Za-z]\w{0,63})>(?:<!\[CDATA\[(?>(.*?)\]\]>)|([^<>&\]]*))</\1>[ \n\t]*", re.DOTALL)
+_ONE = r"<([A-Za-z]\w{0,63})>(?:<!\[CDATA\[(?>(.*?)\]\]>)|([^<>&\]]*))</\1>"
+_FIELD = re.compile(_ONE, re.DOTALL)
+_WHOLE = re.compile(rf"<xml>[ \n\t]*+(?:{_ONE}[ \n\t]*+)*+</xml>[ \n\t]*+", re.DOTALL)
 _UNUSUAL = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
-_SPACE = re.compile(r"[ \n\t]*")
-_END = re.compile(r"</xml>[ \n\t]*")
 
 Fields = dict[str, Any]
 
@@ -48,17 +48,11 @@ def _flat(body: bytes) -> Fields | None:
         text = body.decode()
     except UnicodeDecodeError:
         return None
-    if not text.startswith("<xml>") or _UNUSUAL.search(text):
+    if _UNUSUAL.search(text) or not _WHOLE.fullmatch(text):
         return None
-    fields: Fields = {}
-    here = _SPACE.match(text, 5).end()  # type: ignore[union-attr]
-    while found := _FIELD.match(text, here):
-        name, marked, plain = found.groups()
-        if name in fields:
-            return None
-        fields[name] = plain if marked is None else marked
-        here = found.end()
-    return fields if _END.fullmatch(text, here) else None
+    found = _FIELD.findall(text, len("<xml>"))
+    fields: Fields = {name: marked or plain for name, marked, plain in found}
+    return fields if len(fields) == len(found) else None  # a name that comes twice
 
 
 def _parsed(body: bytes) -> Fields:
