@@ -1,4 +1,4 @@
-"""Takes what waits in the delivery table to its channel: claim, rate, a commit, the request, its end.
+"""Takes what waits in the delivery table to its channel: a claim and a grant in one commit, the request, its end.
 
 Promises that no request starts before the row says so, that all nodes together obey one rate and one pause per channel
 account, and that a fault of one message or account harms no other. It knows no platform and no rule.
@@ -23,13 +23,16 @@ from storage.store import machine_now
 from storage.tables import instant, micros
 
 SEND_SECONDS = 40.0  # a request that takes longer is given up, in doubt
-_CLAIM_SECONDS = 15.0  # from claim to begin, which follow at once
 _SENDING_SECONDS = 60.0  # more than SEND_SECONDS and the commit after it
-_IN_FLIGHT = 64  # per channel account and node
+# Per channel account and node: what a fault may leave in doubt. An account that takes very many a second gets places
+# for a twentieth of them, up to a number whose rows are still written within some tens of milliseconds.
+_IN_FLIGHT, _MOST_IN_FLIGHT, _OF_A_SECOND = 64, 1024, 20
 _BEGIN_SECONDS = 1.5  # a request that begins later would not know of an emergency stop since its commit
 _STOP_SECONDS = 8.0  # SIGTERM leaves ten
 _LINGER_SECONDS = 0.05
-_BREATH_SECONDS = 0.02  # requests end one by one; their rows are written, and places filled again, by the handful
+# Requests end one by one; their rows are written, and places filled again, by the handful: after a breath, or as soon
+# as half of the places wait for it.
+_BREATH_SECONDS = 0.02
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 _SECOND = 1_000_000
 
@@ -67,7 +70,9 @@ class Sender:
         self._run, self._now, self._holder = run, now, holder
         self._channels = {f"{channel.name}:{channel.account}": channel for channel in channels if not channel.pulls()}
         self._flying: dict[asyncio.Task[Outcome], Claimed] = {}
+        self._in_flight: Counter[str] = Counter()
         self._landed: list[tuple[Claimed, Outcome]] = []
+        self._many_landed = asyncio.Event()
         self._claims = 0
         self._busy = asyncio.Lock()
         self._woken = asyncio.Event()
@@ -95,7 +100,8 @@ class Sender:
                     await asyncio.wait_for(self._woken.wait(), rest)
                     rest = _SHORTEST_PAUSE  # what was released is committed a moment later: keep looking
             elif self._flying:
-                await asyncio.sleep(_BREATH_SECONDS)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._many_landed.wait(), _BREATH_SECONDS)
             self._woken.clear()
 
     async def step(self, now: datetime) -> int:
@@ -131,51 +137,37 @@ class Sender:
     # ---- beginning
 
     async def _take_off(self, now: datetime) -> int:
-        flying = Counter(claimed.account for claimed in self._flying.values())
-        free = {account: _IN_FLIGHT - flying[account] for account in self._channels}
+        free = {name: _places(channel) - self._in_flight[name] for name, channel in self._channels.items()}
         self._claims += 1
         lease = f"{self._holder}/{self._claims}"  # one of its own: an earlier claim's late result must not end this one
-        claimed = await self._run(lambda connection: self._claim(connection, free, now, lease))
-        if not claimed:
-            return 0
-        if self._closing:
-            await self._run(lambda connection: deliveries.unclaim(connection, [row.id for row in claimed], lease))
-            return 0
         looked: list[float] = []
 
-        def begin(connection: Any) -> set[int]:
+        def claim(connection: Any) -> list[Claimed]:
             looked.append(time.monotonic())
-            return self._begin(connection, claimed, micros(now), lease)
+            return self._claim(connection, free, now, lease)
 
-        begun = await self._run(begin)
+        claimed = await self._run(claim)
         for row in claimed:
-            if row.id in begun:
-                self._flying[asyncio.create_task(self._send(row, looked[-1] + _BEGIN_SECONDS))] = row
+            task = asyncio.create_task(self._send(row, looked[-1] + _BEGIN_SECONDS))
+            self._flying[task] = row
+            self._in_flight[row.account] += 1
+            task.add_done_callback(self._land_one)
         return len(claimed)
 
     def _claim(self, connection: Any, free: Mapping[str, int], now: datetime, lease: str) -> list[Claimed]:
+        """Everything that must be looked at just before requests begin: runs, stop, consent, pause and rate."""
         machine, claimed = machine_now(connection), []
-        runs, at = self._runs(connection, now), micros(now)
-        for account, places in free.items():
-            room = min(places, rates.room(connection, account, self._channels[account].per_second, machine))
-            if room > 0:
-                claimed += deliveries.claim(connection, account, at, machine, lease, room, _CLAIM_SECONDS, runs)
-        return claimed
+        runs, at = self._runs(connection, self._now()), micros(now)
+        for account, places in sorted(free.items()):
+            rate = self._channels[account].per_second
+            room = min(places, rates.room(connection, account, rate, machine)) if places > 0 else 0
 
-    def _begin(self, connection: Any, claimed: Sequence[Claimed], at: int, lease: str) -> set[int]:
-        by_account: dict[str, list[int]] = {}
-        for row in claimed:
-            by_account.setdefault(row.account, []).append(row.id)
-        begun: set[int] = set()
-        if any(row.needs_consent for row in claimed) and not self._runs(connection, self._now()):
-            # Quiet hours began, or all pushes were paused, since these were claimed.
-            deliveries.unclaim(connection, [row.id for row in claimed if row.needs_consent], lease)
-        for account, ids in sorted(by_account.items()):
-            machine = machine_now(connection)
-            granted = rates.take(connection, account, self._channels[account].per_second, len(ids), machine)
-            begun |= deliveries.begin_sending(connection, ids[:granted], lease, machine, at, _SENDING_SECONDS)
-            deliveries.unclaim(connection, [number for number in ids if number not in begun], lease)
-        return begun
+            def grant(wanted: int, account: str = account, rate: float = rate) -> int:
+                return rates.take(connection, account, rate, wanted, machine_now(connection))
+
+            if room > 0:
+                claimed += deliveries.claim(connection, account, at, machine, lease, room, _SENDING_SECONDS, runs, grant)
+        return claimed
 
     async def _send(self, row: Claimed, latest: float) -> Outcome:
         if time.monotonic() > latest:  # we were frozen: what was read before the commit may have changed
@@ -196,12 +188,7 @@ class Sender:
 
     async def _land(self, now: datetime) -> int:
         """Write the ends of all requests that are done. They are kept for the next time when the database is away."""
-        for task in [task for task in self._flying if task.done()]:
-            outcome = Outcome("doubtful", "stopped") if task.cancelled() else task.result()
-            row = self._flying.pop(task)
-            self._landed.append((row, outcome))
-            if outcome.state == "slow":
-                self._alarm("account_paused", row.account, reason=outcome.reason, seconds=outcome.wait)
+        self._many_landed.clear()
         landed = list(self._landed)
         if landed:
             await self._run(lambda connection: _finish(connection, landed, micros(now)))
@@ -209,9 +196,23 @@ class Sender:
             self.ended.update((row.account, outcome.state) for row, outcome in landed)
         return len(landed)
 
+    def _land_one(self, task: asyncio.Task[Outcome]) -> None:
+        outcome = Outcome("doubtful", "stopped") if task.cancelled() else task.result()
+        row = self._flying.pop(task)
+        self._in_flight[row.account] -= 1
+        self._landed.append((row, outcome))
+        if outcome.state == "slow":
+            self._alarm("account_paused", row.account, reason=outcome.reason, seconds=outcome.wait)
+        if 2 * len(self._landed) >= _places(self._channels[row.account]):
+            self._many_landed.set()
+
     def _alarm(self, event: str, account: str, **more: Any) -> None:
         self.alarms[account] += 1
         _log.warning(event, account=account, **more)
+
+
+def _places(channel: Channel) -> int:
+    return min(_MOST_IN_FLIGHT, max(_IN_FLIGHT, int(channel.per_second / _OF_A_SECOND)))
 
 
 def _finish(connection: Any, landed: Sequence[tuple[Claimed, Outcome]], at: int) -> None:

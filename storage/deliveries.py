@@ -1,4 +1,4 @@
-"""Every delivery from queued to its end: claimed with a lease, sending in a commit just before the request, then final.
+"""Every delivery from queued to its end: claimed with a lease, as sending, in the commit just before the request, then final.
 
 Promises that one row is in one hand at a time, that a person's messages leave in order, and that what may have been
 sent is repeated only as its class allows. Every instant is in stored microseconds; `at` and `now` are campaign time,
@@ -8,8 +8,10 @@ sent is repeated only as its class allows. Every instant is in stored microsecon
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
@@ -34,7 +36,7 @@ _FETCHABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """One row in our hands. `message` is empty when the text was erased; `needs_consent` says that it is a push."""
+    """One row in our hands. `message` is empty when the text was erased."""
 
     id: int
     lease: str
@@ -44,7 +46,6 @@ class Claimed:
     address: str
     message: dict[str, Any]
     kind: str  # reminder | transactional | keyed
-    needs_consent: bool
     heard_at: int | None
     heard_kind: str
     sent_since: int
@@ -97,12 +98,15 @@ def claim(
     limit: int,
     lease_seconds: float,
     runs: Sequence[int] = (),
+    grant: Callable[[int], int] = lambda wanted: wanted,
 ) -> list[Claimed]:
-    """Take up to `limit` due rows of a channel account: replies oldest first, then those of pushes' `runs`, in order.
+    """Take up to `limit` due rows of a channel account and mark them as being sent; commit, then send exactly these.
 
-    Nothing while an emergency stop stands. Of each person only the oldest open row of the lane is taken, so the next
-    waits until it ended; a push also waits for that person's replies. `lease` names this claim and no other, for it is
-    what later steps are conditional on.
+    Replies come oldest first, then those of pushes' `runs`, in order; nothing while an emergency stop stands. Of each
+    person only the oldest open row of the lane is taken, so the next waits until it ended; a push also waits for that
+    person's replies. Who left, was erased or takes no more pushes is refused; whose row somebody is just writing is
+    passed over. Of the others so many go as `grant` allows of them. `lease` names this claim and no other, for how
+    they end is conditional on it.
     """
     values = {"account": account, "now": now, "machine_now": machine_now}
     rows = _pick(connection, "d.lane = 0", {**values, "limit": limit})
@@ -110,14 +114,28 @@ def claim(
         if len(rows) >= limit:
             break
         rows += _pick(connection, "d.run = :run", {**values, "run": run, "limit": limit - len(rows)})
-    until = machine_now + int(lease_seconds * _SECOND)
-    taken = [("claimed", lease, until, row.id) for row in rows]
-    bulk.update(connection, _TABLE, "id", ("state", "lease", "lease_until"), taken)
-    return [_claimed(row, lease) for row in rows]
+    lawful = _refuse_unlawful(connection, rows, now)
+    granted = lawful[: grant(len(lawful))] if lawful else []
+    # Asked again, since waiting for the grant a push may have been paused, or all sending stopped.
+    begun = bulk.select(
+        connection,
+        "WITH chosen(id) AS {set} UPDATE delivery SET state = 'sending', lease = ?, lease_until = ? "
+        "WHERE id IN (SELECT id FROM chosen) AND (run IS NULL OR run IN (SELECT id FROM push_run "
+        f"WHERE state IN ('opening', 'running'))) AND {GOING} RETURNING id",
+        [row.id for row in granted],
+        lease,
+        machine_now + int(lease_seconds * _SECOND),
+    )
+    ids = {row.id for row in begun}
+    said = cache(_message)  # a push says the same to many
+    return [_claimed(row, lease, said(row.said, row.part)) for row in granted if row.id in ids]
 
 
 def _pick(connection: Connection, which: str, values: dict[str, Any]) -> list[Any]:
-    locking = "" if connection.dialect.name == "sqlite" else " FOR UPDATE SKIP LOCKED"
+    lite = connection.dialect.name == "sqlite"
+    # Nobody is waited for, so that nothing can wait for us in a circle. The person is held until the commit: whoever
+    # leaves has left before it, and is seen here, or leaves after it.
+    locking, holding = ("", "") if lite else (" FOR UPDATE SKIP LOCKED", " FOR SHARE OF s SKIP LOCKED")
     # Picked in the order of the index of open rows and joined afterwards, or a push to many would be sorted each time;
     # OFFSET 0 keeps PostgreSQL from joining all open rows at once: the few oldest are asked one by one.
     rows = connection.execute(
@@ -132,47 +150,28 @@ def _pick(connection: Connection, which: str, values: dict[str, Any]) -> list[An
             "AND (e.run IS NULL OR EXISTS (SELECT 1 FROM push_run r WHERE r.id = e.run "
             "AND r.state IN ('opening', 'running'))))) LIMIT 1 OFFSET 0) "
             f"ORDER BY d.lane, d.due_at LIMIT :limit{locking}) "
-            "SELECT p.id, p.account, p.subscriber, p.identity, i.address, t.said, p.part, p.kind, p.lane, i.heard_at, "
-            "i.heard_kind, i.sent_since FROM picked p JOIN identity i ON i.id = p.identity "
-            "JOIN text t ON t.id = p.text ORDER BY p.lane, p.due_at, p.id"
+            "SELECT p.id, p.account, p.subscriber, p.identity, i.address, i.following, t.said, p.part, p.kind, p.lane, "
+            "p.run, p.reason, s.consent, s.alias_of, i.heard_at, i.heard_kind, i.sent_since FROM picked p "
+            "JOIN subscriber s ON s.id = p.subscriber JOIN identity i ON i.id = p.identity "
+            f"JOIN text t ON t.id = p.text ORDER BY p.lane, p.due_at, p.id{holding}"
         ),
         values,
     )
     return list(rows)
 
 
-def unclaim(connection: Connection, ids: Iterable[int], lease: str) -> None:
-    """Give back rows that were claimed under this lease and not begun."""
-    bulk.select(
-        connection,
-        "UPDATE delivery SET state = 'queued', lease = '', lease_until = NULL WHERE id IN {set} AND lease = ? "
-        "AND state = 'claimed' RETURNING id",
-        ids,
-        lease,
-    )
-
-
-def begin_sending(
-    connection: Connection, ids: Sequence[int], lease: str, machine_now: int, at: int, lease_seconds: float
-) -> set[int]:
-    """The last look before the requests start; commit, then send exactly the ids returned.
-
-    Who left, was erased or takes no more pushes is refused here. Rows whose lease ran out or passed to another hand
-    are left alone; while an emergency stop stands no row is begun.
-    """
-    _refuse_unlawful(connection, ids, lease, at)
-    begun = bulk.select(
-        connection,
-        "WITH chosen(id) AS {set} UPDATE delivery SET state = 'sending', lease_until = ? "
-        "WHERE id IN (SELECT id FROM chosen) AND lease = ? AND state = 'claimed' AND lease_until > ? "
-        "AND (run IS NULL OR EXISTS (SELECT 1 FROM push_run r WHERE r.id = delivery.run "
-        f"AND r.state IN ('opening', 'running'))) AND {GOING} RETURNING id",
-        ids,
-        machine_now + int(lease_seconds * _SECOND),
-        lease,
-        machine_now,
-    )
-    return {row.id for row in begun}
+def _refuse_unlawful(connection: Connection, rows: Sequence[Any], at: int) -> list[Any]:
+    """End those that must not go; the others."""
+    lawful, refused = [], []
+    for row in rows:
+        why = _unlawful(row)
+        if why:
+            state = "doubtful" if row.run and row.reason == RESENT else "refused"
+            refused.append((state, why, "", None, at, row.id))
+        else:
+            lawful.append(row)
+    bulk.update(connection, _TABLE, "id", ("state", "reason", "lease", "lease_until", "ended_at"), refused)
+    return lawful
 
 
 def finish(connection: Connection, results: Iterable[Ended], machine_now: int, at: int) -> set[int]:
@@ -184,6 +183,8 @@ def finish(connection: Connection, results: Iterable[Ended], machine_now: int, a
     is not counted.
     """
     by_claim = {(result.id, result.lease): result for result in results}
+    counts: Counter[int] = Counter()
+    ended = _all_sent(connection, by_claim, at, counts)
     locking = "" if connection.dialect.name == "sqlite" else " ORDER BY id FOR UPDATE"
     rows = bulk.select(
         connection,
@@ -194,13 +195,36 @@ def finish(connection: Connection, results: Iterable[Ended], machine_now: int, a
     ours = sorted((row for row in rows if (row.id, row.lease) in by_claim), key=lambda row: row.id)
     changed = [_ended(row, by_claim[row.id, row.lease], machine_now, at) for row in ours]
     bulk.update(connection, _TABLE, "id", ("state", "reason", "lease", "lease_until", "tries", "ended_at"), changed)
-    counts: dict[int, int] = {}
-    for row in ours:
-        if by_claim[row.id, row.lease].state == "sent":
-            counts[row.identity] = counts.get(row.identity, 0) + 1
+    counts.update(row.identity for row in ours if by_claim[row.id, row.lease].state == "sent")
     identities = [(count, identity) for identity, count in sorted(counts.items())]
     bulk.update(connection, tables.metadata.tables["identity"], "id", ("sent_since+",), identities)
-    return {row.id for row in ours}
+    return ended | {row.id for row in ours}
+
+
+def _all_sent(
+    connection: Connection, by_claim: dict[tuple[int, str], Ended], at: int, counts: Counter[int]
+) -> set[int]:
+    """End those that were just sent, a claim at a time, and take them out of `by_claim`: most are, and nothing of them
+    need be read before. Adds to `counts` by identity."""
+    claims: dict[str, list[int]] = {}
+    for number, lease in [key for key, result in by_claim.items() if result.state == "sent" and not result.reason]:
+        claims.setdefault(lease, []).append(number)
+        del by_claim[number, lease]
+    ended: set[int] = set()
+    for lease, numbers in sorted(claims.items()):
+        rows = bulk.tuples(
+            connection,
+            f"WITH chosen(id) AS {{set}} UPDATE delivery SET state = 'sent', lease = '', lease_until = NULL, "
+            f"ended_at = ?, reason = CASE reason WHEN '{RESENT}' THEN reason ELSE '' END "
+            "WHERE id IN (SELECT id FROM chosen) AND lease = ? AND state IN ('sending', 'queued', 'doubtful') "
+            "RETURNING id, identity",
+            sorted(numbers),
+            at,
+            lease,
+        )
+        ended.update(number for number, _ in rows)
+        counts.update(identity for _, identity in rows)
+    return ended
 
 
 def reap(connection: Connection, machine_now: int) -> dict[str, int]:
@@ -298,29 +322,8 @@ def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
 _TABLE = tables.metadata.tables["delivery"]
 
 
-def _refuse_unlawful(connection: Connection, ids: Sequence[int], lease: str, at: int) -> None:
-    # FOR SHARE: a person who is leaving right now is waited for, so that no push begins after their wish is durable.
-    locking = "" if connection.dialect.name == "sqlite" else " ORDER BY s.id FOR SHARE OF s"
-    rows = bulk.select(
-        connection,
-        "SELECT d.id, d.lane, d.run, d.reason, s.consent, s.alias_of, i.address, i.following, t.said IS NULL AS erased "
-        "FROM delivery d "
-        "JOIN subscriber s ON s.id = d.subscriber JOIN identity i ON i.id = d.identity JOIN text t ON t.id = d.text "
-        f"WHERE d.id IN {{set}} AND d.lease = ? AND d.state = 'claimed'{locking}",
-        ids,
-        lease,
-    )
-    refused = []
-    for row in rows:
-        why = _unlawful(row)
-        if why:
-            state = "doubtful" if row.run and row.reason == RESENT else "refused"
-            refused.append((state, why, "", None, at, row.id))
-    bulk.update(connection, _TABLE, "id", ("state", "reason", "lease", "lease_until", "ended_at"), refused)
-
-
 def _unlawful(row: Any) -> str:
-    if row.erased or not row.address:
+    if row.said is None or not row.address:
         return "erased"
     if not row.following:
         return "not_following"
@@ -356,7 +359,7 @@ def _doubt(kind: str, tries: int, before: str, reason: str) -> tuple[str, str]:
     return "doubtful", reason
 
 
-def _claimed(row: Any, lease: str) -> Claimed:
+def _claimed(row: Any, lease: str, message: dict[str, Any]) -> Claimed:
     return Claimed(
         id=row.id,
         lease=lease,
@@ -364,9 +367,8 @@ def _claimed(row: Any, lease: str) -> Claimed:
         subscriber=row.subscriber,
         identity=row.identity,
         address=row.address or "",
-        message=_message(row.said, row.part),
+        message=message,
         kind=row.kind,
-        needs_consent=row.lane > 0,
         heard_at=row.heard_at,
         heard_kind=row.heard_kind,
         sent_since=row.sent_since,
