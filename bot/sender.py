@@ -22,7 +22,8 @@ from storage.deliveries import Claimed, Ended
 from storage.store import machine_now
 from storage.tables import instant, micros
 
-SEND_SECONDS = 40.0  # a request that takes longer is given up, in doubt
+SEND_SECONDS = 40.0  # a request that takes longer is given up, in doubt,
+_LATE_SECONDS = 1.0  # or so much later
 _SENDING_SECONDS = 60.0  # more than SEND_SECONDS and the commit after it
 # Per channel account and node: what a fault may leave in doubt. An account that takes very many a second gets places
 # for a twentieth of them, up to a number whose rows are still written within some tens of milliseconds.
@@ -69,11 +70,13 @@ class Sender:
         self._runs = runs
         self._run, self._now, self._holder = run, now, holder
         self._channels = {f"{channel.name}:{channel.account}": channel for channel in channels if not channel.pulls()}
-        self._flying: dict[asyncio.Task[Outcome], Claimed] = {}
+        self._flying: dict[asyncio.Task[Outcome], tuple[Claimed, float]] = {}  # and since when, the longest first
+        self._looking_after: asyncio.TimerHandle | None = None
         self._in_flight: Counter[str] = Counter()
         self._landed: list[tuple[Claimed, Outcome]] = []
         self._many_landed = asyncio.Event()
         self._claims = 0
+        self._more = False  # an account had as many as could be claimed at once
         self._busy = asyncio.Lock()
         self._woken = asyncio.Event()
         self._closing = False
@@ -89,11 +92,13 @@ class Sender:
         """Step until `close`, resting while there is nothing to do. Survives a database that is away."""
         rest = _SHORTEST_PAUSE
         while not self._closing:
-            moved = 0
+            moved, self._more = 0, False
             try:
                 moved = await self.step(self._now())
             except Exception as fault:
                 _log.warning("sender_step_failed", fault=type(fault).__name__)
+            if self._more:
+                continue
             rest = _SHORTEST_PAUSE if moved else min(2 * rest, _LONGEST_PAUSE)
             if not moved:
                 with suppress(TimeoutError):
@@ -137,7 +142,9 @@ class Sender:
     # ---- beginning
 
     async def _take_off(self, now: datetime) -> int:
-        free = {name: _places(channel) - self._in_flight[name] for name, channel in self._channels.items()}
+        # Half of the places at a time: while these are on their way, the next are claimed.
+        most = {name: _places(channel) // 2 for name, channel in self._channels.items()}
+        free = {name: min(number, 2 * number - self._in_flight[name]) for name, number in most.items()}
         self._claims += 1
         lease = f"{self._holder}/{self._claims}"  # one of its own: an earlier claim's late result must not end this one
         looked: list[float] = []
@@ -147,12 +154,26 @@ class Sender:
             return self._claim(connection, free, now, lease)
 
         claimed = await self._run(claim)
+        began = time.monotonic()
         for row in claimed:
             task = asyncio.create_task(self._send(row, looked[-1] + _BEGIN_SECONDS))
-            self._flying[task] = row
+            self._flying[task] = row, began
             self._in_flight[row.account] += 1
             task.add_done_callback(self._land_one)
+        self._more = any(number == most[name] for name, number in Counter(row.account for row in claimed).items())
+        if claimed and self._looking_after is None:
+            self._give_up_late()
         return len(claimed)
+
+    def _give_up_late(self) -> None:
+        """Once in a while, for all: a timer for each request would cost as much as the rest of it does here."""
+        late = time.monotonic() - SEND_SECONDS
+        for task, (_, began) in self._flying.items():
+            if began > late:
+                break
+            task.cancel()
+        again = self._flying and not self._closing
+        self._looking_after = asyncio.get_running_loop().call_later(_LATE_SECONDS, self._give_up_late) if again else None
 
     def _claim(self, connection: Any, free: Mapping[str, int], now: datetime, lease: str) -> list[Claimed]:
         """Everything that must be looked at just before requests begin: runs, stop, consent, pause and rate."""
@@ -175,8 +196,7 @@ class Sender:
         heard_at = None if row.heard_at is None else instant(row.heard_at)
         parcel = Parcel(row.id, row.address, row.message, heard_at, row.heard_kind, row.sent_since)
         try:
-            async with asyncio.timeout(SEND_SECONDS):
-                return await self._channels[row.account].send(parcel)
+            return await self._channels[row.account].send(parcel)
         except TimeoutError:
             return Outcome("doubtful", "no_answer")
         except Exception as broken:
@@ -197,8 +217,9 @@ class Sender:
         return len(landed)
 
     def _land_one(self, task: asyncio.Task[Outcome]) -> None:
-        outcome = Outcome("doubtful", "stopped") if task.cancelled() else task.result()
-        row = self._flying.pop(task)
+        row, _ = self._flying.pop(task)
+        cancelled = Outcome("doubtful", "stopped" if self._closing else "no_answer")
+        outcome = cancelled if task.cancelled() else task.result()
         self._in_flight[row.account] -= 1
         self._landed.append((row, outcome))
         if outcome.state == "slow":

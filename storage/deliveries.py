@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -23,9 +23,13 @@ MAX_TRIES: Final = 5
 RESENT: Final = "resent"  # the reason of a row that may have been sent before: it is repeated once, and not again
 
 _SECOND = 1_000_000
+_UNCOUNTED = "bot"  # the way on which any number may follow a person's last act
 _LONGEST_BACKOFF = 300
 # Said so that no database takes the index of open rows to look up one person, whatever its statistics are.
 _NOT_ENDED = "state NOT IN ('sent', 'handed_over', 'refused', 'failed', 'doubtful')"
+# True of every number, which makes some hundreds look like a handful: PostgreSQL finds each by its key, where it would
+# read a whole table of some ten thousands each time.
+_FEW = "{0}.id + 0 = {0}.id"
 _LEASED = "state IN ('passive', 'claimed', 'sending')"
 # What a page may fetch of pushes: what is due of a run that goes, by who still agrees, and nothing during a stop.
 _FETCHABLE = (
@@ -34,8 +38,7 @@ _FETCHABLE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """One row in our hands. `message` is empty when the text was erased."""
 
     id: int
@@ -108,19 +111,19 @@ def claim(
     passed over. Of the others so many go as `grant` allows of them. `lease` names this claim and no other, for how
     they end is conditional on it.
     """
-    values = {"account": account, "now": now, "machine_now": machine_now}
-    rows = _pick(connection, "d.lane = 0", {**values, "limit": limit})
+    values = (account, now, machine_now)
+    rows = _pick(connection, "d.lane = 0", *values, limit)
     for run in runs:
         if len(rows) >= limit:
             break
-        rows += _pick(connection, "d.run = :run", {**values, "run": run, "limit": limit - len(rows)})
+        rows += _pick(connection, "d.run = ?", run, *values, limit - len(rows))
     lawful = _refuse_unlawful(connection, rows, now)
     granted = lawful[: grant(len(lawful))] if lawful else []
     # Asked again, since waiting for the grant a push may have been paused, or all sending stopped.
     begun = bulk.select(
         connection,
         "WITH chosen(id) AS {set} UPDATE delivery SET state = 'sending', lease = ?, lease_until = ? "
-        "WHERE id IN (SELECT id FROM chosen) AND (run IS NULL OR run IN (SELECT id FROM push_run "
+        f"WHERE id IN (SELECT id FROM chosen WHERE {_FEW.format('chosen')}) AND (run IS NULL OR run IN (SELECT id FROM push_run "
         f"WHERE state IN ('opening', 'running'))) AND {GOING} RETURNING id",
         [row.id for row in granted],
         lease,
@@ -131,33 +134,31 @@ def claim(
     return [_claimed(row, lease, said(row.said, row.part)) for row in granted if row.id in ids]
 
 
-def _pick(connection: Connection, which: str, values: dict[str, Any]) -> list[Any]:
+def _pick(connection: Connection, which: str, *values: Any) -> list[Any]:
     lite = connection.dialect.name == "sqlite"
     # Nobody is waited for, so that nothing can wait for us in a circle. The person is held until the commit: whoever
     # leaves has left before it, and is seen here, or leaves after it.
     locking, holding = ("", "") if lite else (" FOR UPDATE SKIP LOCKED", " FOR SHARE OF s SKIP LOCKED")
     # Picked in the order of the index of open rows and joined afterwards, or a push to many would be sorted each time;
     # OFFSET 0 keeps PostgreSQL from joining all open rows at once: the few oldest are asked one by one.
-    rows = connection.execute(
-        text(
-            "WITH picked AS MATERIALIZED (SELECT d.* FROM delivery d "
-            f"WHERE {GOING} AND {which} AND d.account = :account AND d.state = 'queued' AND d.due_at <= :now "
-            "AND (d.lease_until IS NULL OR d.lease_until <= :machine_now) "
-            "AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.subscriber = d.subscriber AND e.identity = d.identity "
-            f"AND e.{_NOT_ENDED} AND e.id <> d.id AND COALESCE(e.way, '') <> 'mass' "
-            "AND (e.state IN ('claimed', 'sending') OR e.lane < d.lane "
-            "OR (e.lane = d.lane AND (e.due_at, e.id) < (d.due_at, d.id) "
-            "AND (e.run IS NULL OR EXISTS (SELECT 1 FROM push_run r WHERE r.id = e.run "
-            "AND r.state IN ('opening', 'running'))))) LIMIT 1 OFFSET 0) "
-            f"ORDER BY d.lane, d.due_at LIMIT :limit{locking}) "
-            "SELECT p.id, p.account, p.subscriber, p.identity, i.address, i.following, t.said, p.part, p.kind, p.lane, "
-            "p.run, p.reason, s.consent, s.alias_of, i.heard_at, i.heard_kind, i.sent_since FROM picked p "
-            "JOIN subscriber s ON s.id = p.subscriber JOIN identity i ON i.id = p.identity "
-            f"JOIN text t ON t.id = p.text ORDER BY p.lane, p.due_at, p.id{holding}"
-        ),
-        values,
+    return bulk.select_all(
+        connection,
+        "WITH picked AS MATERIALIZED (SELECT d.* FROM delivery d "
+        f"WHERE {GOING} AND {which} AND d.account = ? AND d.state = 'queued' AND d.due_at <= ? "
+        "AND (d.lease_until IS NULL OR d.lease_until <= ?) "
+        "AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.subscriber = d.subscriber AND e.identity = d.identity "
+        f"AND e.{_NOT_ENDED} AND e.id <> d.id AND COALESCE(e.way, '') <> 'mass' "
+        "AND (e.state IN ('claimed', 'sending') OR e.lane < d.lane "
+        "OR (e.lane = d.lane AND (e.due_at, e.id) < (d.due_at, d.id) "
+        "AND (e.run IS NULL OR EXISTS (SELECT 1 FROM push_run r WHERE r.id = e.run "
+        "AND r.state IN ('opening', 'running'))))) LIMIT 1 OFFSET 0) "
+        f"ORDER BY d.due_at LIMIT ?{locking}) "
+        "SELECT p.id, p.account, p.subscriber, p.identity, i.address, i.following, t.said, p.part, p.kind, p.lane, "
+        "p.run, p.reason, s.consent, s.alias_of, i.heard_at, i.heard_kind, i.sent_since FROM picked p "
+        "JOIN subscriber s ON s.id = p.subscriber JOIN identity i ON i.id = p.identity "
+        f"JOIN text t ON t.id = p.text WHERE {_FEW.format('p')} ORDER BY p.due_at, p.id{holding}",
+        *values,
     )
-    return list(rows)
 
 
 def _refuse_unlawful(connection: Connection, rows: Sequence[Any], at: int) -> list[Any]:
@@ -188,14 +189,15 @@ def finish(connection: Connection, results: Iterable[Ended], machine_now: int, a
     locking = "" if connection.dialect.name == "sqlite" else " ORDER BY id FOR UPDATE"
     rows = bulk.select(
         connection,
-        "SELECT id, identity, kind, lease, tries, reason FROM delivery WHERE id IN {set} "
+        "SELECT id, identity, kind, lease, tries, reason, way FROM delivery WHERE id IN {set} "
         f"AND state IN ('sending', 'queued', 'doubtful'){locking}",
         sorted({number for number, _ in by_claim}),
     )
     ours = sorted((row for row in rows if (row.id, row.lease) in by_claim), key=lambda row: row.id)
     changed = [_ended(row, by_claim[row.id, row.lease], machine_now, at) for row in ours]
     bulk.update(connection, _TABLE, "id", ("state", "reason", "lease", "lease_until", "tries", "ended_at"), changed)
-    counts.update(row.identity for row in ours if by_claim[row.id, row.lease].state == "sent")
+    sent = [row for row in ours if by_claim[row.id, row.lease].state == "sent"]
+    counts.update(row.identity for row in sent if row.way != _UNCOUNTED)
     identities = [(count, identity) for identity, count in sorted(counts.items())]
     bulk.update(connection, tables.metadata.tables["identity"], "id", ("sent_since+",), identities)
     return ended | {row.id for row in ours}
@@ -216,14 +218,14 @@ def _all_sent(
             connection,
             f"WITH chosen(id) AS {{set}} UPDATE delivery SET state = 'sent', lease = '', lease_until = NULL, "
             f"ended_at = ?, reason = CASE reason WHEN '{RESENT}' THEN reason ELSE '' END "
-            "WHERE id IN (SELECT id FROM chosen) AND lease = ? AND state IN ('sending', 'queued', 'doubtful') "
-            "RETURNING id, identity",
+            f"WHERE id IN (SELECT id FROM chosen WHERE {_FEW.format('chosen')}) AND lease = ? AND state IN ('sending', 'queued', 'doubtful') "
+            "RETURNING id, identity, way",
             sorted(numbers),
             at,
             lease,
         )
-        ended.update(number for number, _ in rows)
-        counts.update(identity for _, identity in rows)
+        ended.update(number for number, _, _ in rows)
+        counts.update(identity for _, identity, way in rows if way != _UNCOUNTED)
     return ended
 
 
