@@ -36,6 +36,10 @@ _LINGER_SECONDS = 0.05
 _BREATH_SECONDS = 0.02
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 _SECOND = 1_000_000
+# Up to so many requests a second each has a turn of its own, which it gives back when it is late for it: requests that
+# come close together would be more than a second may hold. More of them begin as soon as they are granted.
+_PACED, _LATE_TURN, _SOON_SECONDS = 200.0, 0.025, 0.003
+_LATE = Outcome("slow", "late")  # not sent, and no fault of the account
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -76,6 +80,7 @@ class Sender:
         self._landed: list[tuple[Claimed, Outcome]] = []
         self._many_landed = asyncio.Event()
         self._claims = 0
+        self._away = 0.0  # how long a claim takes to be committed
         self._more = False  # an account had as many as could be claimed at once
         self._busy = asyncio.Lock()
         self._woken = asyncio.Event()
@@ -149,21 +154,22 @@ class Sender:
         lease = f"{self._holder}/{self._claims}"  # one of its own: an earlier claim's late result must not end this one
         looked: list[float] = []
 
-        def claim(connection: Any) -> list[Claimed]:
+        def claim(connection: Any) -> list[tuple[Claimed, float]]:
             looked.append(time.monotonic())
             return self._claim(connection, free, now, lease)
 
-        claimed = await self._run(claim)
+        turns = await self._run(claim)
         began = time.monotonic()
-        for row in claimed:
-            task = asyncio.create_task(self._send(row, looked[-1] + _BEGIN_SECONDS))
+        self._away = min(max(0.9 * self._away, began - looked[-1]), _BEGIN_SECONDS / 2)
+        for row, turn in turns:
+            task = asyncio.create_task(self._send(row, turn, looked[-1] + _BEGIN_SECONDS))
             self._flying[task] = row, began
             self._in_flight[row.account] += 1
             task.add_done_callback(self._land_one)
-        self._more = any(number == most[name] for name, number in Counter(row.account for row in claimed).items())
-        if claimed and self._looking_after is None:
+        self._more = any(number == most[name] for name, number in Counter(row.account for row, _ in turns).items())
+        if turns and self._looking_after is None:
             self._give_up_late()
-        return len(claimed)
+        return len(turns)
 
     def _give_up_late(self) -> None:
         """Once in a while, for all: a timer for each request would cost as much as the rest of it does here."""
@@ -172,27 +178,44 @@ class Sender:
             if began > late:
                 break
             task.cancel()
-        again = self._flying and not self._closing
-        self._looking_after = asyncio.get_running_loop().call_later(_LATE_SECONDS, self._give_up_late) if again else None
+        self._looking_after = None
+        if self._flying and not self._closing:
+            self._looking_after = asyncio.get_running_loop().call_later(_LATE_SECONDS, self._give_up_late)
 
-    def _claim(self, connection: Any, free: Mapping[str, int], now: datetime, lease: str) -> list[Claimed]:
-        """Everything that must be looked at just before requests begin: runs, stop, consent, pause and rate."""
-        machine, claimed = machine_now(connection), []
+    def _claim(
+        self, connection: Any, free: Mapping[str, int], now: datetime, lease: str
+    ) -> list[tuple[Claimed, float]]:
+        """Rows and when their requests are to begin. Looks at everything that must be looked at just before: runs,
+        stop, consent, pause and rate."""
+        machine = machine_now(connection)
+        turns: list[tuple[Claimed, float]] = []
         runs, at = self._runs(connection, self._now()), micros(now)
         for account, places in sorted(free.items()):
             rate = self._channels[account].per_second
+            granted: list[float] = []
             room = min(places, rates.room(connection, account, rate, machine)) if places > 0 else 0
 
-            def grant(wanted: int, account: str = account, rate: float = rate) -> int:
-                return rates.take(connection, account, rate, wanted, machine_now(connection))
+            def grant(wanted: int, account: str = account, rate: float = rate, into: list[float] = granted) -> int:
+                away = int(self._away * _SECOND) if rate <= _PACED else 0
+                machine = machine_now(connection)
+                here = time.monotonic()
+                instants = rates.take(connection, account, rate, wanted, machine, away)
+                into += [here + (instant - machine) / _SECOND for instant in instants]
+                return len(into)
 
             if room > 0:
-                claimed += deliveries.claim(connection, account, at, machine, lease, room, _SENDING_SECONDS, runs, grant)
-        return claimed
+                rows = deliveries.claim(connection, account, at, machine, lease, room, _SENDING_SECONDS, runs, grant)
+                turns += zip(rows, granted, strict=False)
+        return turns
 
-    async def _send(self, row: Claimed, latest: float) -> Outcome:
-        if time.monotonic() > latest:  # we were frozen: what was read before the commit may have changed
-            return Outcome("slow", "late")
+    async def _send(self, row: Claimed, turn: float, latest: float) -> Outcome:
+        wait = turn - time.monotonic()
+        if wait > _SOON_SECONDS:
+            await asyncio.sleep(wait)
+        late = time.monotonic()
+        # Frozen: what was read before the commit may have changed. Or only so late that others' turns have come.
+        if late > latest or (late > turn + _LATE_TURN and self._channels[row.account].per_second <= _PACED):
+            return _LATE
         heard_at = None if row.heard_at is None else instant(row.heard_at)
         parcel = Parcel(row.id, row.address, row.message, heard_at, row.heard_kind, row.sent_since)
         try:
@@ -222,7 +245,7 @@ class Sender:
         outcome = cancelled if task.cancelled() else task.result()
         self._in_flight[row.account] -= 1
         self._landed.append((row, outcome))
-        if outcome.state == "slow":
+        if outcome.state == "slow" and outcome is not _LATE:
             self._alarm("account_paused", row.account, reason=outcome.reason, seconds=outcome.wait)
         if 2 * len(self._landed) >= _places(self._channels[row.account]):
             self._many_landed.set()
@@ -241,5 +264,5 @@ def _finish(connection: Any, landed: Sequence[tuple[Claimed, Outcome]], at: int)
     results = [Ended(row.id, row.lease, outcome.state, outcome.reason, outcome.wait) for row, outcome in landed]
     deliveries.finish(connection, results, machine, at)
     for row, outcome in landed:
-        if outcome.state == "slow":
+        if outcome.state == "slow" and outcome is not _LATE:
             rates.pause(connection, row.account, machine + int(max(outcome.wait, 1.0) * _SECOND))

@@ -1,4 +1,4 @@
-"""Every delivery from queued to its end: claimed with a lease, as sending, in the commit just before the request, then final.
+"""Every delivery from queued to its end: claimed with a lease in a commit just before the request, then final.
 
 Promises that one row is in one hand at a time, that a person's messages leave in order, and that what may have been
 sent is repeated only as its class allows. Every instant is in stored microseconds; `at` and `now` are campaign time,
@@ -29,7 +29,7 @@ _LONGEST_BACKOFF = 300
 _NOT_ENDED = "state NOT IN ('sent', 'handed_over', 'refused', 'failed', 'doubtful')"
 # True of every number, which makes some hundreds look like a handful: PostgreSQL finds each by its key, where it would
 # read a whole table of some ten thousands each time.
-_FEW = "{0}.id + 0 = {0}.id"
+_CHOSEN = "SELECT id FROM chosen WHERE id + 0 = id"
 _LEASED = "state IN ('passive', 'claimed', 'sending')"
 # What a page may fetch of pushes: what is due of a run that goes, by who still agrees, and nothing during a stop.
 _FETCHABLE = (
@@ -123,7 +123,7 @@ def claim(
     begun = bulk.select(
         connection,
         "WITH chosen(id) AS {set} UPDATE delivery SET state = 'sending', lease = ?, lease_until = ? "
-        f"WHERE id IN (SELECT id FROM chosen WHERE {_FEW.format('chosen')}) AND (run IS NULL OR run IN (SELECT id FROM push_run "
+        f"WHERE id IN ({_CHOSEN}) AND (run IS NULL OR run IN (SELECT id FROM push_run "
         f"WHERE state IN ('opening', 'running'))) AND {GOING} RETURNING id",
         [row.id for row in granted],
         lease,
@@ -156,7 +156,7 @@ def _pick(connection: Connection, which: str, *values: Any) -> list[Any]:
         "SELECT p.id, p.account, p.subscriber, p.identity, i.address, i.following, t.said, p.part, p.kind, p.lane, "
         "p.run, p.reason, s.consent, s.alias_of, i.heard_at, i.heard_kind, i.sent_since FROM picked p "
         "JOIN subscriber s ON s.id = p.subscriber JOIN identity i ON i.id = p.identity "
-        f"JOIN text t ON t.id = p.text WHERE {_FEW.format('p')} ORDER BY p.due_at, p.id{holding}",
+        f"JOIN text t ON t.id = p.text WHERE p.id + 0 = p.id ORDER BY p.due_at, p.id{holding}",
         *values,
     )
 
@@ -218,7 +218,7 @@ def _all_sent(
             connection,
             f"WITH chosen(id) AS {{set}} UPDATE delivery SET state = 'sent', lease = '', lease_until = NULL, "
             f"ended_at = ?, reason = CASE reason WHEN '{RESENT}' THEN reason ELSE '' END "
-            f"WHERE id IN (SELECT id FROM chosen WHERE {_FEW.format('chosen')}) AND lease = ? AND state IN ('sending', 'queued', 'doubtful') "
+            f"WHERE id IN ({_CHOSEN}) AND lease = ? AND state IN ('sending', 'queued', 'doubtful') "
             "RETURNING id, identity, way",
             sorted(numbers),
             at,

@@ -204,13 +204,7 @@ def test_a_node_frozen_before_the_request_loses(store: Store) -> None:
                 await asyncio.sleep(1.6)
 
         run.after = freeze
-        await mail.step(START)
-        await asyncio.sleep(0)
-        assert channel.log == []
-        await mail.step(START)
-        assert states(store) == {10: "queued"}  # it knows that it was not, and a pause of the account is asked for
-        await asyncio.sleep(1.0)
-        await drain(mail)
+        await drain(mail)  # thawed, it does not send what it began so long ago; it knows that, and begins again
         assert channel.said() == [10]
         assert states(store) == {10: "sent"}
 

@@ -14,10 +14,8 @@ def upgrade() -> None:
     """Apply."""
     for name in ("text", "subscriber", "run", "counts", "pushed"):
         op.drop_index(f"ix_delivery_{name}", "delivery")
-    for name, columns, where in (
-        ("text", ["text"], "run IS NULL"),
-        ("subscriber", ["subscriber", "due_at"], None),
-        ("run", ["run", "state", "account", "due_at", "reason"], "run IS NOT NULL"),
-    ):
-        on = {} if where is None else {"sqlite_where": sa.text(where), "postgresql_where": sa.text(where)}
-        op.create_index(f"ix_delivery_{name}", "delivery", columns, **on)
+    answered, pushed = sa.text("run IS NULL"), sa.text("run IS NOT NULL")
+    op.create_index("ix_delivery_text", "delivery", ["text"], sqlite_where=answered, postgresql_where=answered)
+    op.create_index("ix_delivery_subscriber", "delivery", ["subscriber", "due_at"])
+    columns = ["run", "state", "account", "due_at", "reason"]
+    op.create_index("ix_delivery_run", "delivery", columns, sqlite_where=pushed, postgresql_where=pushed)
