@@ -36,9 +36,9 @@ _LINGER_SECONDS = 0.05
 _BREATH_SECONDS = 0.02
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 _SECOND = 1_000_000
-# Up to so many requests a second each has a turn of its own, which it gives back when it is late for it: requests that
-# come close together would be more than a second may hold. More of them begin as soon as they are granted.
-_PACED, _LATE_TURN, _SOON_SECONDS = 200.0, 0.025, 0.003
+# Who is so late for their turn gives it back, where there are few: requests that close up to others would be more than
+# a second may hold. Turns that come so soon are not waited for.
+_LATE_TURN, _SOON_SECONDS = 0.025, 0.003
 _LATE = Outcome("slow", "late")  # not sent, and no fault of the account
 
 T = TypeVar("T")
@@ -129,7 +129,7 @@ class Sender:
                 await asyncio.wait(self._flying, timeout=_LINGER_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 await self._land(now)
                 return 1
-            return moved
+            return moved or await self._land(now)
 
     async def close(self) -> None:
         """Begin nothing more, let requests end, and write how. What does not end in time is in doubt."""
@@ -196,7 +196,7 @@ class Sender:
             room = min(places, rates.room(connection, account, rate, machine)) if places > 0 else 0
 
             def grant(wanted: int, account: str = account, rate: float = rate, into: list[float] = granted) -> int:
-                away = int(self._away * _SECOND) if rate <= _PACED else 0
+                away = int(self._away * _SECOND) if rate <= rates.PACED else 0
                 machine = machine_now(connection)
                 here = time.monotonic()
                 instants = rates.take(connection, account, rate, wanted, machine, away)
@@ -214,7 +214,7 @@ class Sender:
             await asyncio.sleep(wait)
         late = time.monotonic()
         # Frozen: what was read before the commit may have changed. Or only so late that others' turns have come.
-        if late > latest or (late > turn + _LATE_TURN and self._channels[row.account].per_second <= _PACED):
+        if late > latest or (late > turn + _LATE_TURN and self._channels[row.account].per_second <= rates.PACED):
             return _LATE
         heard_at = None if row.heard_at is None else instant(row.heard_at)
         parcel = Parcel(row.id, row.address, row.message, heard_at, row.heard_kind, row.sent_since)
