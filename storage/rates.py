@@ -98,8 +98,9 @@ class _Turns:
         if row is not None:
             if machine_now < row.pause_until:
                 self._behind = self._first
-            late = self._first - _CAUGHT_UP if self._paced else self._first
-            self.spent = max(row.second * _SECOND + row.used, row.pause_until, late)
+            # After a pause that the platform asked for, nothing is made up.
+            steady = not self._paced or machine_now < row.pause_until + _SECOND
+            self.spent = max(row.second * _SECOND + row.used, self._first - (0 if steady else _CAUGHT_UP))
             self._slots = _slots(row.recent, machine_now) if self._paced else []
 
     def next(self, wanted: int) -> Sequence[int]:
