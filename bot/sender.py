@@ -1,4 +1,4 @@
-"""Takes what waits in the delivery table to its channel: claim, rate, a commit, the request, its end.
+"""Takes what waits in the delivery table to its channel: a claim and a grant in one commit, the request, its end.
 
 Promises that no request starts before the row says so, that all nodes together obey one rate and one pause per channel
 account, and that a fault of one message or account harms no other. It knows no platform and no rule.
@@ -22,16 +22,24 @@ from storage.deliveries import Claimed, Ended
 from storage.store import machine_now
 from storage.tables import instant, micros
 
-SEND_SECONDS = 40.0  # a request that takes longer is given up, in doubt
-_CLAIM_SECONDS = 15.0  # from claim to begin, which follow at once
+SEND_SECONDS = 40.0  # a request that takes longer is given up, in doubt,
+_LATE_SECONDS = 1.0  # or so much later
 _SENDING_SECONDS = 60.0  # more than SEND_SECONDS and the commit after it
-_IN_FLIGHT = 64  # per channel account and node
+# Per channel account and node: what a fault may leave in doubt. An account that takes very many a second gets places
+# for a twentieth of them, up to a number whose rows are still written within some tens of milliseconds.
+_IN_FLIGHT, _MOST_IN_FLIGHT, _OF_A_SECOND = 64, 1024, 20
 _BEGIN_SECONDS = 1.5  # a request that begins later would not know of an emergency stop since its commit
 _STOP_SECONDS = 8.0  # SIGTERM leaves ten
 _LINGER_SECONDS = 0.05
-_BREATH_SECONDS = 0.02  # requests end one by one; their rows are written, and places filled again, by the handful
+# Requests end one by one; their rows are written, and places filled again, by the handful: after a breath, or as soon
+# as half of the places wait for it.
+_BREATH_SECONDS = 0.02
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 _SECOND = 1_000_000
+# Who is so late for their turn gives it back, where there are few: requests that close up to others would be more than
+# a second may hold. Turns that come so soon are not waited for.
+_LATE_TURN, _SOON_SECONDS = 0.025, 0.003
+_LATE = Outcome("slow", "late")  # not sent, and no fault of the account
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -69,9 +77,14 @@ class Sender:
         self._runs = runs
         self._run, self._now, self._holder = run, now, holder
         self._channels = {f"{channel.name}:{channel.account}": channel for channel in channels if not channel.pulls()}
-        self._flying: dict[asyncio.Task[Outcome], Claimed] = {}
+        self._flying: dict[asyncio.Task[Outcome], tuple[Claimed, float]] = {}  # and since when, the longest first
+        self._looking_after: asyncio.TimerHandle | None = None
+        self._in_flight: Counter[str] = Counter()
         self._landed: list[tuple[Claimed, Outcome]] = []
+        self._many_landed = asyncio.Event()
         self._claims = 0
+        self._away = 0.0  # how long a claim takes to be committed
+        self._more = False  # an account had as many as could be claimed at once
         self._busy = asyncio.Lock()
         self._woken = asyncio.Event()
         self._closing = False
@@ -87,18 +100,21 @@ class Sender:
         """Step until `close`, resting while there is nothing to do. Survives a database that is away."""
         rest = _SHORTEST_PAUSE
         while not self._closing:
-            moved = 0
+            moved, self._more = 0, False
             try:
                 moved = await self.step(self._now())
             except Exception as fault:
                 _log.warning("sender_step_failed", fault=type(fault).__name__)
+            if self._more:
+                continue
             rest = _SHORTEST_PAUSE if moved else min(2 * rest, _LONGEST_PAUSE)
             if not moved:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), rest)
                     rest = _SHORTEST_PAUSE  # what was released is committed a moment later: keep looking
             elif self._flying:
-                await asyncio.sleep(_BREATH_SECONDS)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._many_landed.wait(), _BREATH_SECONDS)
             self._woken.clear()
 
     async def step(self, now: datetime) -> int:
@@ -116,7 +132,7 @@ class Sender:
                 await asyncio.wait(self._flying, timeout=_LINGER_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 await self._land(now)
                 return 1
-            return moved
+            return moved or await self._land(now)
 
     async def close(self) -> None:
         """Begin nothing more, let requests end, and write how. What does not end in time is in doubt."""
@@ -134,63 +150,82 @@ class Sender:
     # ---- beginning
 
     async def _take_off(self, now: datetime) -> int:
-        flying = Counter(claimed.account for claimed in self._flying.values())
-        free = {account: _IN_FLIGHT - flying[account] for account in self._channels}
+        # Half of the places at a time: while these are on their way, the next are claimed.
+        most = {name: _places(channel) // 2 for name, channel in self._channels.items()}
+        free = {name: min(number, 2 * number - self._in_flight[name]) for name, number in most.items()}
         self._claims += 1
         lease = f"{self._holder}/{self._claims}"  # one of its own: an earlier claim's late result must not end this one
-        claimed = await self._run(lambda connection: self._claim(connection, free, now, lease))
-        if not claimed:
-            return 0
-        if self._closing:
-            await self._run(lambda connection: deliveries.unclaim(connection, [row.id for row in claimed], lease))
-            return 0
         looked: list[float] = []
 
-        def begin(connection: Any) -> set[int]:
+        def claim(connection: Any) -> list[tuple[Claimed, float]]:
             looked.append(time.monotonic())
-            return self._begin(connection, claimed, micros(now), lease)
+            return self._claim(connection, free, now, lease)
 
-        begun = await self._run(begin)
-        for row in claimed:
-            if row.id in begun:
-                self._flying[asyncio.create_task(self._send(row, looked[-1] + _BEGIN_SECONDS))] = row
-        return len(claimed)
+        turns = await self._run(claim)
+        began = time.monotonic()
+        self._away = min(max(0.9 * self._away, began - looked[-1]), _BEGIN_SECONDS / 2)
+        for row, turn in turns:
+            task = asyncio.create_task(self._send(row, turn, looked[-1] + _BEGIN_SECONDS))
+            self._flying[task] = row, began
+            self._in_flight[row.account] += 1
+            task.add_done_callback(self._land_one)
+        self._more = any(number == most[name] for name, number in Counter(row.account for row, _ in turns).items())
+        if turns and self._looking_after is None:
+            self._give_up_late()
+        return len(turns)
 
-    def _claim(self, connection: Any, free: Mapping[str, int], now: datetime, lease: str) -> list[Claimed]:
-        machine, claimed = machine_now(connection), []
-        runs, at = self._runs(connection, now), micros(now)
-        for account, places in free.items():
-            room = min(places, rates.room(connection, account, self._channels[account].per_second, machine))
+    def _give_up_late(self) -> None:
+        """Once in a while, for all: a timer for each request would cost as much as the rest of it does here."""
+        late = time.monotonic() - SEND_SECONDS
+        for task, (_, began) in self._flying.items():
+            if began > late:
+                break
+            task.cancel()
+        self._looking_after = None
+        if self._flying and not self._closing:
+            self._looking_after = asyncio.get_running_loop().call_later(_LATE_SECONDS, self._give_up_late)
+
+    def _claim(
+        self, connection: Any, free: Mapping[str, int], now: datetime, lease: str
+    ) -> list[tuple[Claimed, float]]:
+        """Rows and when their requests are to begin. Looks at everything that must be looked at just before: runs,
+        stop, consent, pause and rate."""
+        machine = machine_now(connection)
+        turns: list[tuple[Claimed, float]] = []
+        runs, at = self._runs(connection, self._now()), micros(now)
+        for account, places in sorted(free.items()):
+            rate = self._channels[account].per_second
+            granted: list[float] = []
+            room = min(places, rates.room(connection, account, rate, machine)) if places > 0 else 0
+
+            def grant(wanted: int, account: str = account, rate: float = rate, into: list[float] = granted) -> int:
+                away = int(self._away * _SECOND) if rate <= rates.PACED else 0
+                machine = machine_now(connection)
+                here = time.monotonic()
+                instants = rates.take(connection, account, rate, wanted, machine, away)
+                into += [here + (instant - machine) / _SECOND for instant in instants]
+                return len(into)
+
             if room > 0:
-                claimed += deliveries.claim(connection, account, at, machine, lease, room, _CLAIM_SECONDS, runs)
-        return claimed
+                rows = deliveries.claim(connection, account, at, machine, lease, room, _SENDING_SECONDS, runs, grant)
+                turns += zip(rows, granted, strict=False)
+        return turns
 
-    def _begin(self, connection: Any, claimed: Sequence[Claimed], at: int, lease: str) -> set[int]:
-        by_account: dict[str, list[int]] = {}
-        for row in claimed:
-            by_account.setdefault(row.account, []).append(row.id)
-        begun: set[int] = set()
-        if any(row.needs_consent for row in claimed) and not self._runs(connection, self._now()):
-            # Quiet hours began, or all pushes were paused, since these were claimed.
-            deliveries.unclaim(connection, [row.id for row in claimed if row.needs_consent], lease)
-        for account, ids in sorted(by_account.items()):
-            machine = machine_now(connection)
-            granted = rates.take(connection, account, self._channels[account].per_second, len(ids), machine)
-            begun |= deliveries.begin_sending(connection, ids[:granted], lease, machine, at, _SENDING_SECONDS)
-            deliveries.unclaim(connection, [number for number in ids if number not in begun], lease)
-        return begun
-
-    async def _send(self, row: Claimed, latest: float) -> Outcome:
-        if time.monotonic() > latest:  # we were frozen: what was read before the commit may have changed
-            return Outcome("slow", "late")
+    async def _send(self, row: Claimed, turn: float, latest: float) -> Outcome:
+        wait = turn - time.monotonic()
+        if wait > _SOON_SECONDS:
+            await asyncio.sleep(wait)
+        late = time.monotonic()
+        # Frozen: what was read before the commit may have changed. Or only so late that others' turns have come.
+        if late > latest or (late > turn + _LATE_TURN and self._channels[row.account].per_second <= rates.PACED):
+            return _LATE
         heard_at = None if row.heard_at is None else instant(row.heard_at)
         parcel = Parcel(row.id, row.address, row.message, heard_at, row.heard_kind, row.sent_since)
         try:
-            async with asyncio.timeout(SEND_SECONDS):
-                outcome = await self._channels[row.account].send(parcel)
-                if self._further and outcome.state in ("refused", "failed") and not row.needs_consent:
-                    outcome = await self._further(row.id, row.account, outcome)
-                return outcome
+            outcome = await self._channels[row.account].send(parcel)
+            if self._further and outcome.state in ("refused", "failed") and not row.pushed:
+                outcome = await self._further(row.id, row.account, outcome)
+            return outcome
         except TimeoutError:
             return Outcome("doubtful", "no_answer")
         except Exception as broken:
@@ -202,12 +237,7 @@ class Sender:
 
     async def _land(self, now: datetime) -> int:
         """Write the ends of all requests that are done. They are kept for the next time when the database is away."""
-        for task in [task for task in self._flying if task.done()]:
-            outcome = Outcome("doubtful", "stopped") if task.cancelled() else task.result()
-            row = self._flying.pop(task)
-            self._landed.append((row, outcome))
-            if outcome.state == "slow":
-                self._alarm("account_paused", row.account, reason=outcome.reason, seconds=outcome.wait)
+        self._many_landed.clear()
         landed = list(self._landed)
         if landed:
             await self._run(lambda connection: _finish(connection, landed, micros(now)))
@@ -215,9 +245,24 @@ class Sender:
             self.ended.update((row.account, outcome.state) for row, outcome in landed)
         return len(landed)
 
+    def _land_one(self, task: asyncio.Task[Outcome]) -> None:
+        row, _ = self._flying.pop(task)
+        cancelled = Outcome("doubtful", "stopped" if self._closing else "no_answer")
+        outcome = cancelled if task.cancelled() else task.result()
+        self._in_flight[row.account] -= 1
+        self._landed.append((row, outcome))
+        if outcome.state == "slow" and outcome is not _LATE:
+            self._alarm("account_paused", row.account, reason=outcome.reason, seconds=outcome.wait)
+        if 2 * len(self._landed) >= _places(self._channels[row.account]):
+            self._many_landed.set()
+
     def _alarm(self, event: str, account: str, **more: Any) -> None:
         self.alarms[account] += 1
         _log.warning(event, account=account, **more)
+
+
+def _places(channel: Channel) -> int:
+    return min(_MOST_IN_FLIGHT, max(_IN_FLIGHT, int(channel.per_second / _OF_A_SECOND)))
 
 
 def _finish(connection: Any, landed: Sequence[tuple[Claimed, Outcome]], at: int) -> None:
@@ -225,5 +270,5 @@ def _finish(connection: Any, landed: Sequence[tuple[Claimed, Outcome]], at: int)
     results = [Ended(row.id, row.lease, outcome.state, outcome.reason, outcome.wait) for row, outcome in landed]
     deliveries.finish(connection, results, machine, at)
     for row, outcome in landed:
-        if outcome.state == "slow":
+        if outcome.state == "slow" and outcome is not _LATE:
             rates.pause(connection, row.account, machine + int(max(outcome.wait, 1.0) * _SECOND))

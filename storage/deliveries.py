@@ -1,4 +1,4 @@
-"""Every delivery from queued to its end: claimed with a lease, sending in a commit just before the request, then final.
+"""Every delivery from queued to its end: claimed with a lease in a commit just before the request, then final.
 
 Promises that one row is in one hand at a time, that a person's messages leave in order, and that what may have been
 sent is repeated only as its class allows. Every instant is in stored microseconds; `at` and `now` are campaign time,
@@ -8,9 +8,11 @@ sent is repeated only as its class allows. Every instant is in stored microsecon
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -21,9 +23,13 @@ MAX_TRIES: Final = 5
 RESENT: Final = "resent"  # the reason of a row that may have been sent before: it is repeated once, and not again
 
 _SECOND = 1_000_000
+_UNCOUNTED = "bot"  # the way on which any number may follow a person's last act
 _LONGEST_BACKOFF = 300
 # Said so that no database takes the index of open rows to look up one person, whatever its statistics are.
 _NOT_ENDED = "state NOT IN ('sent', 'handed_over', 'refused', 'failed', 'doubtful')"
+# True of every number, which makes some hundreds look like a handful: PostgreSQL finds each by its key, where it would
+# read a whole table of some ten thousands each time.
+_CHOSEN = "SELECT id FROM chosen WHERE id + 0 = id"
 _LEASED = "state IN ('passive', 'claimed', 'sending')"
 # What a page may fetch of pushes: what is due of a run that goes, by who still agrees, and nothing during a stop.
 _FETCHABLE = (
@@ -32,9 +38,8 @@ _FETCHABLE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """One row in our hands. `message` is empty when the text was erased; `needs_consent` says that it is a push."""
+class Claimed(NamedTuple):
+    """One row in our hands. `message` is empty when the text was erased."""
 
     id: int
     lease: str
@@ -44,10 +49,10 @@ class Claimed:
     address: str
     message: dict[str, Any]
     kind: str  # reminder | transactional | keyed
-    needs_consent: bool
     heard_at: int | None
     heard_kind: str
     sent_since: int
+    pushed: bool = False  # it is a push's, and no answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,82 +102,78 @@ def claim(
     limit: int,
     lease_seconds: float,
     runs: Sequence[int] = (),
+    grant: Callable[[int], int] = lambda wanted: wanted,
 ) -> list[Claimed]:
-    """Take up to `limit` due rows of a channel account: replies oldest first, then those of pushes' `runs`, in order.
+    """Take up to `limit` due rows of a channel account and mark them as being sent; commit, then send exactly these.
 
-    Nothing while an emergency stop stands. Of each person only the oldest open row of the lane is taken, so the next
-    waits until it ended; a push also waits for that person's replies. `lease` names this claim and no other, for it is
-    what later steps are conditional on.
+    Replies come oldest first, then those of pushes' `runs`, in order; nothing while an emergency stop stands. Of each
+    person only the oldest open row of the lane is taken, so the next waits until it ended; a push also waits for that
+    person's replies. Who left, was erased or takes no more pushes is refused; whose row somebody is just writing is
+    passed over. Of the others so many go as `grant` allows of them. `lease` names this claim and no other, for how
+    they end is conditional on it.
     """
-    values = {"account": account, "now": now, "machine_now": machine_now}
-    rows = _pick(connection, "d.lane = 0", {**values, "limit": limit})
+    values = (account, now, machine_now)
+    rows = _pick(connection, "d.lane = 0", *values, limit)
     for run in runs:
         if len(rows) >= limit:
             break
-        rows += _pick(connection, "d.run = :run", {**values, "run": run, "limit": limit - len(rows)})
-    until = machine_now + int(lease_seconds * _SECOND)
-    taken = [("claimed", lease, until, row.id) for row in rows]
-    bulk.update(connection, _TABLE, "id", ("state", "lease", "lease_until"), taken)
-    return [_claimed(row, lease) for row in rows]
-
-
-def _pick(connection: Connection, which: str, values: dict[str, Any]) -> list[Any]:
-    locking = "" if connection.dialect.name == "sqlite" else " FOR UPDATE SKIP LOCKED"
-    # Picked in the order of the index of open rows and joined afterwards, or a push to many would be sorted each time;
-    # OFFSET 0 keeps PostgreSQL from joining all open rows at once: the few oldest are asked one by one.
-    rows = connection.execute(
-        text(
-            "WITH picked AS MATERIALIZED (SELECT d.* FROM delivery d "
-            f"WHERE {GOING} AND {which} AND d.account = :account AND d.state = 'queued' AND d.due_at <= :now "
-            "AND (d.lease_until IS NULL OR d.lease_until <= :machine_now) "
-            "AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.subscriber = d.subscriber AND e.identity = d.identity "
-            f"AND e.{_NOT_ENDED} AND e.id <> d.id AND COALESCE(e.way, '') <> 'mass' "
-            "AND (e.state IN ('claimed', 'sending') OR e.lane < d.lane "
-            "OR (e.lane = d.lane AND (e.due_at, e.id) < (d.due_at, d.id) "
-            "AND (e.run IS NULL OR EXISTS (SELECT 1 FROM push_run r WHERE r.id = e.run "
-            "AND r.state IN ('opening', 'running'))))) LIMIT 1 OFFSET 0) "
-            f"ORDER BY d.lane, d.due_at LIMIT :limit{locking}) "
-            "SELECT p.id, p.account, p.subscriber, p.identity, i.address, t.said, p.part, p.kind, p.lane, i.heard_at, "
-            "i.heard_kind, i.sent_since FROM picked p JOIN identity i ON i.id = p.identity "
-            "JOIN text t ON t.id = p.text ORDER BY p.lane, p.due_at, p.id"
-        ),
-        values,
-    )
-    return list(rows)
-
-
-def unclaim(connection: Connection, ids: Iterable[int], lease: str) -> None:
-    """Give back rows that were claimed under this lease and not begun."""
-    bulk.select(
-        connection,
-        "UPDATE delivery SET state = 'queued', lease = '', lease_until = NULL WHERE id IN {set} AND lease = ? "
-        "AND state = 'claimed' RETURNING id",
-        ids,
-        lease,
-    )
-
-
-def begin_sending(
-    connection: Connection, ids: Sequence[int], lease: str, machine_now: int, at: int, lease_seconds: float
-) -> set[int]:
-    """The last look before the requests start; commit, then send exactly the ids returned.
-
-    Who left, was erased or takes no more pushes is refused here. Rows whose lease ran out or passed to another hand
-    are left alone; while an emergency stop stands no row is begun.
-    """
-    _refuse_unlawful(connection, ids, lease, at)
+        rows += _pick(connection, "d.run = ?", run, *values, limit - len(rows))
+    lawful = _refuse_unlawful(connection, rows, now)
+    granted = lawful[: grant(len(lawful))] if lawful else []
+    # Asked again, since waiting for the grant a push may have been paused, or all sending stopped.
     begun = bulk.select(
         connection,
-        "WITH chosen(id) AS {set} UPDATE delivery SET state = 'sending', lease_until = ? "
-        "WHERE id IN (SELECT id FROM chosen) AND lease = ? AND state = 'claimed' AND lease_until > ? "
-        "AND (run IS NULL OR EXISTS (SELECT 1 FROM push_run r WHERE r.id = delivery.run "
-        f"AND r.state IN ('opening', 'running'))) AND {GOING} RETURNING id",
-        ids,
-        machine_now + int(lease_seconds * _SECOND),
+        "WITH chosen(id) AS {set} UPDATE delivery SET state = 'sending', lease = ?, lease_until = ? "
+        f"WHERE id IN ({_CHOSEN}) AND (run IS NULL OR run IN (SELECT id FROM push_run "
+        f"WHERE state IN ('opening', 'running'))) AND {GOING} RETURNING id",
+        [row.id for row in granted],
         lease,
-        machine_now,
+        machine_now + int(lease_seconds * _SECOND),
     )
-    return {row.id for row in begun}
+    ids = {row.id for row in begun}
+    said = cache(_message)  # a push says the same to many
+    return [_claimed(row, lease, said(row.said, row.part)) for row in granted if row.id in ids]
+
+
+def _pick(connection: Connection, which: str, *values: Any) -> list[Any]:
+    lite = connection.dialect.name == "sqlite"
+    # Nobody is waited for, so that nothing can wait for us in a circle. The person is held until the commit: whoever
+    # leaves has left before it, and is seen here, or leaves after it.
+    locking, holding = ("", "") if lite else (" FOR UPDATE SKIP LOCKED", " FOR SHARE OF s SKIP LOCKED")
+    # Picked in the order of the index of open rows and joined afterwards, or a push to many would be sorted each time;
+    # OFFSET 0 keeps PostgreSQL from joining all open rows at once: the few oldest are asked one by one.
+    return bulk.select_all(
+        connection,
+        "WITH picked AS MATERIALIZED (SELECT d.* FROM delivery d "
+        f"WHERE {GOING} AND {which} AND d.account = ? AND d.state = 'queued' AND d.due_at <= ? "
+        "AND (d.lease_until IS NULL OR d.lease_until <= ?) "
+        "AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.subscriber = d.subscriber AND e.identity = d.identity "
+        f"AND e.{_NOT_ENDED} AND e.id <> d.id AND COALESCE(e.way, '') <> 'mass' "
+        "AND (e.state IN ('claimed', 'sending') OR e.lane < d.lane "
+        "OR (e.lane = d.lane AND (e.due_at, e.id) < (d.due_at, d.id) "
+        "AND (e.run IS NULL OR EXISTS (SELECT 1 FROM push_run r WHERE r.id = e.run "
+        "AND r.state IN ('opening', 'running'))))) LIMIT 1 OFFSET 0) "
+        f"ORDER BY d.due_at LIMIT ?{locking}) "
+        "SELECT p.id, p.account, p.subscriber, p.identity, i.address, i.following, t.said, p.part, p.kind, p.lane, "
+        "p.run, p.reason, s.consent, s.alias_of, i.heard_at, i.heard_kind, i.sent_since FROM picked p "
+        "JOIN subscriber s ON s.id = p.subscriber JOIN identity i ON i.id = p.identity "
+        f"JOIN text t ON t.id = p.text WHERE p.id + 0 = p.id ORDER BY p.due_at, p.id{holding}",
+        *values,
+    )
+
+
+def _refuse_unlawful(connection: Connection, rows: Sequence[Any], at: int) -> list[Any]:
+    """End those that must not go; the others."""
+    lawful, refused = [], []
+    for row in rows:
+        why = _unlawful(row)
+        if why:
+            state = "doubtful" if row.reason == RESENT else "refused"
+            refused.append((state, why, "", None, at, row.id))
+        else:
+            lawful.append(row)
+    bulk.update(connection, _TABLE, "id", ("state", "reason", "lease", "lease_until", "ended_at"), refused)
+    return lawful
 
 
 def finish(connection: Connection, results: Iterable[Ended], machine_now: int, at: int) -> set[int]:
@@ -184,27 +185,57 @@ def finish(connection: Connection, results: Iterable[Ended], machine_now: int, a
     is not counted.
     """
     by_claim = {(result.id, result.lease): result for result in results}
+    counts: Counter[int] = Counter()
+    ended = _all_sent(connection, by_claim, at, counts)
     locking = "" if connection.dialect.name == "sqlite" else " ORDER BY id FOR UPDATE"
     rows = bulk.select(
         connection,
-        "SELECT id, identity, kind, lane, lease, tries, reason FROM delivery WHERE id IN {set} "
+        "SELECT id, identity, kind, lane, lease, tries, reason, way FROM delivery WHERE id IN {set} "
         f"AND state IN ('sending', 'queued', 'doubtful'){locking}",
         sorted({number for number, _ in by_claim}),
     )
     ours = sorted((row for row in rows if (row.id, row.lease) in by_claim), key=lambda row: row.id)
     changed = [_ended(row, by_claim[row.id, row.lease], machine_now, at) for row in ours]
     bulk.update(connection, _TABLE, "id", ("state", "reason", "lease", "lease_until", "tries", "ended_at"), changed)
-    counts: dict[int, int] = {}
-    for row in ours:
-        result = by_claim[row.id, row.lease]
-        if result.state == "sent" and result.reason not in notices.OTHER_WAYS:
-            counts[row.identity] = counts.get(row.identity, 0) + 1
+    sent = [row for row in ours if _counts(by_claim[row.id, row.lease])]
+    counts.update(row.identity for row in sent if row.way != _UNCOUNTED)
     identities = [(count, identity) for identity, count in sorted(counts.items())]
     bulk.update(connection, tables.metadata.tables["identity"], "id", ("sent_since+",), identities)
     late = [row.id for row in ours if _is_late(row, by_claim[row.id, row.lease])]
     if late:
         notices.late(connection, late)
-    return {row.id for row in ours}
+    return ended | {row.id for row in ours}
+
+
+def _counts(result: Ended) -> bool:
+    """Whether it was sent by the chat, where the platform counts."""
+    return result.state == "sent" and result.reason not in notices.OTHER_WAYS
+
+
+def _all_sent(
+    connection: Connection, by_claim: dict[tuple[int, str], Ended], at: int, counts: Counter[int]
+) -> set[int]:
+    """End those that were just sent, a claim at a time, and take them out of `by_claim`: most are, and nothing of them
+    need be read before. Adds to `counts` by identity."""
+    claims: dict[str, list[int]] = {}
+    for number, lease in [key for key, result in by_claim.items() if result.state == "sent" and not result.reason]:
+        claims.setdefault(lease, []).append(number)
+        del by_claim[number, lease]
+    ended: set[int] = set()
+    for lease, numbers in sorted(claims.items()):
+        rows = bulk.tuples(
+            connection,
+            f"WITH chosen(id) AS {{set}} UPDATE delivery SET state = 'sent', lease = '', lease_until = NULL, "
+            f"ended_at = ?, reason = CASE reason WHEN '{RESENT}' THEN reason ELSE '' END "
+            f"WHERE id IN ({_CHOSEN}) AND lease = ? AND state IN ('sending', 'queued', 'doubtful') "
+            "RETURNING id, identity, way",
+            sorted(numbers),
+            at,
+            lease,
+        )
+        ended.update(number for number, _, _ in rows)
+        counts.update(identity for _, identity, way in rows if way != _UNCOUNTED)
+    return ended
 
 
 def _is_late(row: Any, result: Ended) -> bool:
@@ -308,29 +339,8 @@ def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
 _TABLE = tables.metadata.tables["delivery"]
 
 
-def _refuse_unlawful(connection: Connection, ids: Sequence[int], lease: str, at: int) -> None:
-    # FOR SHARE: a person who is leaving right now is waited for, so that no push begins after their wish is durable.
-    locking = "" if connection.dialect.name == "sqlite" else " ORDER BY s.id FOR SHARE OF s"
-    rows = bulk.select(
-        connection,
-        "SELECT d.id, d.lane, d.run, d.reason, s.consent, s.alias_of, i.address, i.following, t.said IS NULL AS erased "
-        "FROM delivery d "
-        "JOIN subscriber s ON s.id = d.subscriber JOIN identity i ON i.id = d.identity JOIN text t ON t.id = d.text "
-        f"WHERE d.id IN {{set}} AND d.lease = ? AND d.state = 'claimed'{locking}",
-        ids,
-        lease,
-    )
-    refused = []
-    for row in rows:
-        why = _unlawful(row)
-        if why:
-            state = "doubtful" if row.reason == RESENT else "refused"
-            refused.append((state, why, "", None, at, row.id))
-    bulk.update(connection, _TABLE, "id", ("state", "reason", "lease", "lease_until", "ended_at"), refused)
-
-
 def _unlawful(row: Any) -> str:
-    if row.erased or not row.address:
+    if row.said is None or not row.address:
         return "erased"
     if not row.following:
         return "not_following"
@@ -366,7 +376,7 @@ def _doubt(kind: str, tries: int, before: str, reason: str) -> tuple[str, str]:
     return "doubtful", reason
 
 
-def _claimed(row: Any, lease: str) -> Claimed:
+def _claimed(row: Any, lease: str, message: dict[str, Any]) -> Claimed:
     return Claimed(
         id=row.id,
         lease=lease,
@@ -374,12 +384,12 @@ def _claimed(row: Any, lease: str) -> Claimed:
         subscriber=row.subscriber,
         identity=row.identity,
         address=row.address or "",
-        message=_message(row.said, row.part),
+        message=message,
         kind=row.kind,
-        needs_consent=row.lane > 0,
         heard_at=row.heard_at,
         heard_kind=row.heard_kind,
         sent_since=row.sent_since,
+        pushed=row.run is not None,
     )
 
 

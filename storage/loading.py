@@ -46,7 +46,7 @@ def stored_answers(connection: Connection, keys: Iterable[str]) -> dict[str, Ans
     found = bulk.select(connection, sql, keys)
     if not found:
         return {}
-    sql = "SELECT id, text, part, state, reason FROM delivery WHERE text IN {set} ORDER BY text, part"
+    sql = "SELECT id, text, part, state, reason FROM delivery WHERE text IN {set} AND run IS NULL ORDER BY text, part"
     parts: dict[int, list[tuple[int, int]]] = {}
     for delivery, text, part, state, reason in bulk.select(connection, sql, [row[1] for row in found]):
         # What the sender took, or may have sent, is not said a second time here.

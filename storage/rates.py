@@ -1,57 +1,62 @@
 """One rate row per channel account, obeyed by all nodes: so many requests in any second, and a common pause.
 
-Requests are spaced; a stall is caught up for a fifth of a second and no further, and never beyond the limit. Instants
-are microseconds of machine time. Knows no channel and sends nothing.
+Requests get their own instants, evenly spaced and a moment ahead, so that neither a commit nor a look into the queue
+costs any of them. A stall is caught up for half a second and no further, and never beyond the limit. Instants are
+microseconds of machine time. Knows no channel and sends nothing.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 _SECOND = 1_000_000
 _SLOT = 10_000
-# What leaves within 1.04 s of grants stays within the limit: a request may start a commit's length after its grant.
-_WINDOW = 104  # slots
+# What is spaced over so much more than a second stays within the limit although one request takes longer than another.
+_SLOTS = 104
+_WINDOW = _SLOTS * _SLOT
+_CAUGHT_UP = 500_000
+# Of so many a second each is remembered; beyond, they are only spaced.
+PACED = 200.0
+_AHEAD = 150_000  # more would hold up a reply, and what another node must not send during a pause
 
 
 def room(connection: Connection, account: str, per_second: float, machine_now: int) -> int:
-    """How many requests could begin now; a look without a promise."""
+    """How many requests could be granted now; a look without a promise."""
     row = connection.execute(
         text("SELECT second, used, pause_until, recent FROM rate WHERE account = :account"), {"account": account}
     ).first()
-    if row is None:
-        return _shape(per_second)[0]
-    return _room(row, _slots(row.recent, machine_now), per_second, machine_now)
+    return len(_Turns(row, per_second, machine_now, 0).next(int(per_second) + 1))
 
 
-def take(connection: Connection, account: str, per_second: float, wanted: int, machine_now: int) -> int:
-    """Take up to `wanted` requests that begin right after this commit; returns how many are granted.
+def take(
+    connection: Connection, account: str, per_second: float, wanted: int, machine_now: int, away: int = 0
+) -> Sequence[int]:
+    """Take up to `wanted` requests; returns the instants at which they are to begin, none of them before `away`
+    microseconds from now, when the commit will be through.
 
-    Over all nodes at most `per_second` (at least 1) are granted in any second. The row stays locked until the commit.
+    Over all nodes at most `per_second` (at least 1) begin in any second. The row stays locked until the commit.
     """
-    _ensure(connection, account)
-    locking = "" if connection.dialect.name == "sqlite" else " FOR UPDATE"
-    row = connection.execute(
-        text(f"SELECT second, used, pause_until, recent FROM rate WHERE account = :account{locking}"),
-        {"account": account},
-    ).one()
-    recent = _slots(row.recent, machine_now)
-    granted = min(wanted, _room(row, recent, per_second, machine_now))
-    if granted > 0:
-        spent = max(_spent_until(row.second, row.used), machine_now)
-        spent += granted * _shape(per_second)[1]
-        slot = machine_now // _SLOT
-        recent[slot] = recent.get(slot, 0) + granted
+    lite = connection.dialect.name == "sqlite"
+    query = text(
+        f"SELECT second, used, pause_until, recent FROM rate WHERE account = :account{'' if lite else ' FOR UPDATE'}"
+    )
+    row = connection.execute(query, {"account": account}).first()
+    if row is None:
+        _ensure(connection, account)
+        row = connection.execute(query, {"account": account}).one()
+    turns = _Turns(row, per_second, machine_now, away)
+    granted = turns.next(wanted)
+    if granted:
+        second, used = divmod(turns.spent, _SECOND)
         connection.execute(
             text("UPDATE rate SET second = :second, used = :used, recent = :recent WHERE account = :account"),
-            {
-                **{"second": spent // _SECOND, "used": spent % _SECOND, "account": account},
-                "recent": " ".join(f"{slot}:{count}" for slot, count in recent.items()),
-            },
+            {"second": second, "used": used, "recent": turns.recent(), "account": account},
         )
-    return max(granted, 0)
+    return granted
 
 
 def pause(connection: Connection, account: str, until: int) -> None:
@@ -81,26 +86,52 @@ def _ensure(connection: Connection, account: str) -> None:
     )
 
 
-def _shape(per_second: float) -> tuple[int, int]:
-    """How many may begin at once, and the distance of the others in microseconds, so that a second holds the limit."""
-    burst = max(1, int(per_second) // 5)
-    return burst, int((_WINDOW + 1) * _SLOT / per_second) + 1
+class _Turns:
+    """The instants that are still to be had. `spent` is when all before them are paid for at the even pace."""
+
+    def __init__(self, row: Any, per_second: float, machine_now: int, away: int) -> None:
+        self._limit = max(1, int(per_second))
+        self._distance = max(1, int(_WINDOW / per_second))
+        self._paced = per_second <= PACED
+        self._first, self._behind = machine_now + away, machine_now + away + _AHEAD
+        self.spent, self._slots = self._first, []
+        if row is not None:
+            if machine_now < row.pause_until:
+                self._behind = self._first
+            # After a pause that the platform asked for, nothing is made up.
+            steady = not self._paced or machine_now < row.pause_until + _SECOND
+            self.spent = max(row.second * _SECOND + row.used, self._first - (0 if steady else _CAUGHT_UP))
+            self._slots = _slots(row.recent, machine_now) if self._paced else []
+
+    def next(self, wanted: int) -> Sequence[int]:
+        """The next up to `wanted` of them."""
+        if not self._paced:
+            begin = max(self._first, self.spent)
+            instants = range(begin, max(self._behind, begin), self._distance)[:wanted]
+            self.spent = begin + len(instants) * self._distance
+            return instants
+        granted: list[int] = []
+        while len(granted) < wanted:
+            instant = max(self._first, self.spent)
+            if self._slots:  # twice the pace, as long as something is caught up
+                before = granted[-1] if granted else (self._slots[-1] + 1) * _SLOT
+                instant = max(instant, before + self._distance // 2)
+            if len(self._slots) >= self._limit:
+                instant = max(instant, (self._slots[-self._limit] + _SLOTS) * _SLOT)
+            if instant >= self._behind:
+                break
+            granted.append(instant)
+            self._slots.append(instant // _SLOT)
+            self.spent += self._distance
+        return granted
+
+    def recent(self) -> str:
+        """Those that still count, as they are stored: slot:count."""
+        return " ".join(f"{slot}:{count}" for slot, count in Counter(self._slots).items())
 
 
-def _spent_until(second: int, used: int) -> int:
-    return second * _SECOND + used
-
-
-def _slots(recent: str | None, machine_now: int) -> dict[int, int]:
-    """Slot → grants, of those that still count."""
-    oldest = machine_now // _SLOT - _WINDOW
+def _slots(recent: str | None, machine_now: int) -> list[int]:
+    """The slot of each request that still counts, in order."""
+    oldest = machine_now // _SLOT - _SLOTS
     found = (entry.split(":") for entry in (recent or "").split())
-    return {int(slot): int(count) for slot, count in found if int(slot) >= oldest}
-
-
-def _room(row: Any, recent: dict[int, int], per_second: float, machine_now: int) -> int:
-    if machine_now < row.pause_until:
-        return 0
-    burst, distance = _shape(per_second)
-    spent = max(_spent_until(row.second, row.used), machine_now)
-    return min((machine_now + burst * distance - spent) // distance, max(1, int(per_second)) - sum(recent.values()))
+    return sorted(int(slot) for slot, count in found if int(slot) >= oldest for _ in range(int(count)))

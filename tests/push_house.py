@@ -81,9 +81,12 @@ class PushHouse:
         self.talk, self.lines = talk, {line.name: line for line in lines}
         self.pushes = Pushes(talk.writer, lines, lambda number: talk.library(), lambda: talk.now, slice_size)
         self.sender = Sender(self._run, lines, lambda: talk.now, "one", self.pushes.runs)
-        self.once_claimed: list[Any] = []  # what happens between a claim and the last look before its requests
+        self.before_claim: list[Any] = []  # what happens while a claim waits for the writer
+        self.once_claimed: list[Any] = []  # what happens while requests are on their way
 
     async def _run(self, job: Any) -> Any:
+        if self.before_claim:
+            await self.before_claim.pop()()
         result = await self.talk.writer.run(job)
         if isinstance(result, list) and result and self.once_claimed:
             await self.once_claimed.pop()()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -24,12 +25,7 @@ def store(database_url: str) -> Iterator[Store]:
 
 def claim(store: Store, lease: str = "n1/1", limit: int = 100, machine: int = NOW, now: int = NOW) -> list[int]:
     with store.begin() as connection:
-        return [row.id for row in deliveries.claim(connection, MAIN, now, machine, lease, limit, 10, [RUN])]
-
-
-def begin(store: Store, ids: list[int], lease: str = "n1/1", machine: int = NOW) -> set[int]:
-    with store.begin() as connection:
-        return deliveries.begin_sending(connection, ids, lease, machine, NOW, 60)
+        return [row.id for row in deliveries.claim(connection, MAIN, now, machine, lease, limit, 60, [RUN])]
 
 
 def finish(store: Store, *results: Ended, machine: int = NOW) -> set[int]:
@@ -46,7 +42,7 @@ def in_flight(store: Store, kind: str) -> None:
     """Row 10 of person 1, begun and never finished: what a kill leaves."""
     people(store, 1)
     put(store, [(10, 1)], kind=kind)
-    assert begin(store, claim(store)) == {10}
+    assert claim(store) == [10]
 
 
 def test_passive_answers_are_settled_or_released(store: Store) -> None:
@@ -70,22 +66,17 @@ def test_what_the_sender_took_is_not_settled(store: Store) -> None:
     claim(store)
     with store.begin() as connection:
         deliveries.settle(connection, [10], NOW)
-    assert states(store) == {10: "claimed"}
+    assert states(store) == {10: "sending"}
 
 
 def test_a_claim_knows_what_a_channel_needs(store: Store) -> None:
     people(store, 2)
     put(store, [(10, 2)], lane=1, kind="transactional")
     with store.begin() as connection:
-        (claimed,) = deliveries.claim(connection, MAIN, NOW, NOW, "n1/1", 10, 10, [RUN])
+        (claimed,) = deliveries.claim(connection, MAIN, NOW, NOW, "n1/1", 10, 60, [RUN])
     assert (claimed.id, claimed.account, claimed.address, claimed.message) == (10, MAIN, "a2", {"text": "10"})
     assert (claimed.heard_at, claimed.heard_kind, claimed.sent_since) == (NOW, "text", 0)
-    assert (claimed.kind, claimed.subscriber, claimed.needs_consent, claimed.lease) == (
-        "transactional",
-        2,
-        True,
-        "n1/1",
-    )
+    assert (claimed.kind, claimed.subscriber, claimed.lease) == ("transactional", 2, "n1/1")
 
 
 def test_replies_before_pushes_oldest_first_and_only_what_is_due(store: Store) -> None:
@@ -109,8 +100,6 @@ def test_a_person_is_told_one_thing_after_the_other(store: Store) -> None:
         assert len(taken) == len(set(taken) - {13}) + (13 in taken)
         order += [number for number in taken if number != 13]
         assert claim(store, "n2/1") == []
-        begin(store, taken)
-        assert claim(store, "n2/1") == []
         finish(store, *(Ended(number, "n1/1", "sent") for number in taken))
     assert order == [11, 12, 10]
     assert (sent_since(store, 1), sent_since(store, 2)) == (3, 1)
@@ -122,7 +111,6 @@ def test_a_push_waits_for_the_persons_replies_not_they_for_it(store: Store) -> N
     put(store, [(11, 1)])
     assert claim(store) == [11]
     put(store, [(12, 1)], state="passive", lease_until=NOW + SECOND)
-    begin(store, [11])
     finish(store, Ended(11, "n1/1", "sent"))
     assert claim(store) == []
     with store.begin() as connection:
@@ -130,29 +118,66 @@ def test_a_push_waits_for_the_persons_replies_not_they_for_it(store: Store) -> N
     assert claim(store) == [10]
 
 
-def test_a_lease_that_ended_loses(store: Store) -> None:
+def test_a_lease_that_passed_on_loses(store: Store) -> None:
     people(store, 1)
     put(store, [(10, 1)])
     assert claim(store, "frozen/1", limit=1) == [10]
-    assert begin(store, [10], "frozen/1", machine=NOW + 10 * SECOND) == set()  # nobody reaped it yet: all the same
-    assert reap(store, NOW + 10 * SECOND)["claimed"] == 1
+    assert reap(store, NOW + 60 * SECOND)["sending"] == 1
     assert claim(store, "n2/1", limit=1) == [10]
-    assert begin(store, [10], "frozen/1") == set()
-    assert begin(store, [10], "n2/1") == {10}
-    assert begin(store, [10], "n2/1") == set()
-    assert finish(store, Ended(10, "frozen/1", "failed")) == set()
+    assert finish(store, Ended(10, "frozen/1", "failed"), Ended(10, "frozen/1", "sent")) == set()
     assert finish(store, Ended(10, "n2/1", "sent")) == {10}
 
 
-def test_given_back_rows_are_anybodys(store: Store) -> None:
+def test_what_is_not_granted_waits(store: Store) -> None:
+    people(store, 4)
+    put(store, [(10, 1), (11, 2), (12, 3)], due_at=NOW - 1)
+    put(store, [(13, 4)])
+    asked: list[int] = []
+
+    def grant(wanted: int) -> int:
+        asked.append(wanted)
+        return 2
+
+    with store.begin() as connection:
+        rows = deliveries.claim(connection, MAIN, NOW, NOW, "n1/1", 3, 60, [RUN], grant)
+    assert ([row.id for row in rows], asked) == ([10, 11], [3])
+    assert states(store) == {10: "sending", 11: "sending", 12: "queued", 13: "queued"}
+
+
+def test_nothing_begins_that_was_stopped_while_it_waited_for_its_grant(store: Store) -> None:
+    people(store, 2)
+    put(store, [(10, 1)])
+    put(store, [(11, 2)], lane=1)
+
+    def meanwhile(sql: str) -> Callable[[int], int]:
+        def grant(wanted: int) -> int:
+            connection.exec_driver_sql(sql)
+            return wanted
+
+        return grant
+
+    with store.begin() as connection:
+        paused = meanwhile("UPDATE push_run SET state = 'paused'")
+        assert [row.id for row in deliveries.claim(connection, MAIN, NOW, NOW, "n1/1", 9, 60, [RUN], paused)] == [10]
+        deliveries.finish(connection, [Ended(10, "n1/1", "slow")], NOW, NOW)
+        columns = "number, began_at, began_by, began_why, ended_by, ended_why"
+        stopped = meanwhile(f"INSERT INTO stop ({columns}) VALUES (1, 1, '', '', '', '')")
+        assert deliveries.claim(connection, MAIN, NOW, NOW + 9 * SECOND, "n1/2", 9, 60, [RUN], stopped) == []
+    assert states(store) == {10: "queued", 11: "queued"}
+
+
+def test_whose_row_is_being_written_is_passed_over(store: Store) -> None:
+    """Somebody who is leaving right now holds up neither the others nor, in a circle, themselves."""
     people(store, 2)
     put(store, [(10, 1), (11, 2)])
-    claim(store)
-    begin(store, [11])
-    with store.begin() as connection:
-        deliveries.unclaim(connection, [10, 11], "n2/1")
-        deliveries.unclaim(connection, [10, 11], "n1/1")
-    assert states(store) == {10: "queued", 11: "sending"}
+    if store.is_sqlite:
+        return  # it has one writer
+    with store.begin() as leaving:
+        leaving.exec_driver_sql("UPDATE subscriber SET consent = FALSE WHERE id = 1")
+        began = time.perf_counter()
+        assert claim(store) == [11]
+        assert time.perf_counter() - began < 0.4
+    assert claim(store, "n1/2") == [10]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +192,7 @@ def test_given_back_rows_are_anybodys(store: Store) -> None:
 def test_the_last_look_refuses(store: Store, person: dict, delivery: dict, reason: str) -> None:
     people(store, 1, **person)
     put(store, [(10, 1)], **delivery)
-    assert begin(store, claim(store)) == set()
+    assert claim(store) == []
     ended = row(store, 10)
     assert (ended.state, ended.reason, ended.ended_at) == ("refused", reason, NOW)
 
@@ -175,14 +200,14 @@ def test_the_last_look_refuses(store: Store, person: dict, delivery: dict, reaso
 def test_replies_need_no_consent(store: Store) -> None:
     people(store, 1, consent=False)
     put(store, [(10, 1)])
-    assert begin(store, claim(store)) == {10}
+    assert claim(store) == [10]
 
 
 def test_unsent_rows_come_back_when_their_lease_ends(store: Store) -> None:
     people(store, 2)
     put(store, [(10, 1)], state="passive", lease_until=NOW + 20 * SECOND)
     put(store, [(11, 2)])
-    claim(store)
+    put(store, [(12, 2)], state="claimed", lease_until=NOW + 20 * SECOND)  # by a node of an earlier version
     assert reap(store, NOW) == {"passive": 0, "claimed": 0, "sending": 0, "doubtful": 0}
     assert reap(store, NOW + 20 * SECOND) == {"passive": 1, "claimed": 1, "sending": 0, "doubtful": 0}
     assert sorted(claim(store, "n2/1")) == [10, 11]
@@ -191,9 +216,9 @@ def test_unsent_rows_come_back_when_their_lease_ends(store: Store) -> None:
 def test_a_reminder_in_doubt_is_repeated_once(store: Store) -> None:
     in_flight(store, "reminder")
     assert reap(store, NOW + 60 * SECOND)["sending"] == 1
-    assert begin(store, claim(store, "n2/1"), "n2/1") == {10}
+    assert claim(store, "n2/1") == [10]
     finish(store, Ended(10, "n2/1", "retry"))  # that try certainly did not arrive; the first may have
-    assert begin(store, claim(store, "n2/2", machine=NOW + 9 * SECOND), "n2/2", machine=NOW + 9 * SECOND) == {10}
+    assert claim(store, "n2/2", machine=NOW + 9 * SECOND) == [10]
     assert reap(store, NOW + 90 * SECOND)["doubtful"] == 1
     assert (row(store, 10).state, row(store, 10).reason) == ("doubtful", "lease_ended")
     assert claim(store, "n2/3", machine=NOW + 900 * SECOND) == []
@@ -213,7 +238,7 @@ def test_late_truth_spares_the_repetition_unless_it_began(store: Store) -> None:
     reap(store, NOW + 60 * SECOND)
     assert finish(store, Ended(10, "n1/1", "sent")) == {10}
     put(store, [(11, 1)])
-    begin(store, claim(store))
+    assert claim(store) == [11]
     reap(store, NOW + 60 * SECOND)
     claim(store, "n2/1")
     assert finish(store, Ended(11, "n1/1", "sent")) == set()
@@ -223,7 +248,7 @@ def test_late_truth_spares_the_repetition_unless_it_began(store: Store) -> None:
 def test_two_ends_written_at_once_are_told_apart(store: Store, order: int) -> None:
     in_flight(store, "reminder")
     reap(store, NOW + 60 * SECOND)
-    begin(store, claim(store, "n1/2"), "n1/2")
+    assert claim(store, "n1/2") == [10]
     ends = [Ended(10, "n1/1", "failed"), Ended(10, "n1/2", "sent")][::order]
     assert finish(store, *ends) == {10}
     assert (row(store, 10).state, sent_since(store, 1)) == ("sent", 1)
@@ -233,7 +258,7 @@ def test_a_keyed_one_goes_again_since_the_platform_knows_it(store: Store) -> Non
     in_flight(store, "keyed")
     for attempt in range(2, deliveries.MAX_TRIES + 1):
         reap(store, NOW + 60 * SECOND)
-        assert begin(store, claim(store, f"n2/{attempt}"), f"n2/{attempt}") == {10}
+        assert claim(store, f"n2/{attempt}") == [10]
     reap(store, NOW + 60 * SECOND)
     assert row(store, 10).state == "doubtful"
 
@@ -257,7 +282,7 @@ def test_retries_back_off_and_end(store: Store) -> None:
         assert claim(store, machine=machine + wait - 1) == []
         machine += wait
         lease = f"n1/{attempt + 1}"
-        assert begin(store, claim(store, lease, machine=machine), lease, machine) == {10}
+        assert claim(store, lease, machine=machine) == [10]
     finish(store, Ended(10, f"n1/{deliveries.MAX_TRIES}", "retry", "busy"), machine=machine)
     assert waits == [3, 4, 8, 16]
     assert (row(store, 10).state, row(store, 10).reason, row(store, 10).tries) == ("failed", "busy", 5)
@@ -268,7 +293,7 @@ def test_slow_is_not_the_messages_fault(store: Store) -> None:
     for attempt in range(1, 8):
         finish(store, Ended(10, f"n1/{attempt}", "slow", "day_quota"))
         lease = f"n1/{attempt + 1}"
-        assert begin(store, claim(store, lease), lease) == {10}
+        assert claim(store, lease) == [10]
     assert row(store, 10).tries == 0
 
 
@@ -303,13 +328,13 @@ def test_open_rows_are_counted_by_account_and_state(store: Store) -> None:
     people(store, 4)
     put(store, [(10, 1), (11, 2), (12, 3)])
     put(store, [(13, 4)], account="web:main", state="passive", lease_until=NOW)
-    (first,) = begin(store, claim(store, limit=1))
+    (first,) = claim(store, limit=1)
     finish(store, Ended(first, "n1/1", "sent"))
     claim(store, limit=1)
     with store.read() as connection:
         assert deliveries.open_counts(connection) == {
             (MAIN, "queued"): 1,
-            (MAIN, "claimed"): 1,
+            (MAIN, "sending"): 1,
             ("web:main", "passive"): 1,
         }
 
@@ -323,33 +348,36 @@ def test_claims_stay_quick_before_a_long_queue(store: Store) -> None:
     assert taken == [100_000 + n for n in range(1, 101)]
     assert time.perf_counter() - began < 1.0
     with store.begin() as connection:
-        assert deliveries.reap(connection, NOW + 60 * SECOND)["claimed"] == 100
+        assert deliveries.reap(connection, NOW + 60 * SECOND)["sending"] == 100
 
 
 # ---- rates
 
 
 def test_no_second_holds_more_than_the_limit(store: Store) -> None:
-    """Greedy takers at odd instants, over a stall: every window of a second is looked at."""
+    """Greedy takers at odd instants, over a stall: every window of a second is looked at, and little is left unused."""
     for limit in (0.5, 1, 5, 20, 30, 500):
         granted: list[int] = []
         machine = NOW
         with store.begin() as connection:
             for turn in range(300):
                 machine += 5 * SECOND if turn == 150 else (turn * 7919) % 23_000
-                granted += [machine] * rates.take(connection, f"telegram:{limit}", limit, 1000, machine)
-        windows = [sum(1 for at in granted if start <= at < start + SECOND) for start in set(granted)]
+                away = 9_000 if turn % 3 == 0 else 0
+                granted += rates.take(connection, f"telegram:{limit}", limit, 1000, machine, away)
+        windows = [bisect_left(granted, start + SECOND) - place for place, start in enumerate(granted)]
+        assert granted == sorted(set(granted))
         assert max(windows) <= max(limit, 1)
-        assert max(windows) >= 0.8 * limit
+        assert max(windows) >= 0.93 * limit
 
 
 def test_unused_requests_die(store: Store) -> None:
     with store.begin() as connection:
         first = rates.take(connection, MAIN, 30, 1000, NOW)
         much_later = rates.take(connection, MAIN, 30, 1000, NOW + 3600 * SECOND)
-        assert 0 < first == much_later < 10
-        assert rates.take(connection, MAIN, 30, 1000, NOW + 3600 * SECOND) == 0
-        assert rates.take(connection, "telegram:main", 30, 2, NOW) == 2
+        assert 0 < len(first) == len(much_later) < 10
+        assert (first[0], much_later[0]) == (NOW, NOW + 3600 * SECOND)
+        assert not rates.take(connection, MAIN, 30, 1000, NOW + 3600 * SECOND)
+        assert len(rates.take(connection, "telegram:main", 30, 2, NOW)) == 2
 
 
 def test_a_pause_holds_for_all_and_only_grows(store: Store) -> None:
@@ -357,11 +385,12 @@ def test_a_pause_holds_for_all_and_only_grows(store: Store) -> None:
         rates.pause(connection, MAIN, NOW + 10 * SECOND)
         rates.pause(connection, MAIN, NOW + 5 * SECOND)
     with store.begin() as connection:
-        assert rates.take(connection, MAIN, 30, 1, NOW + 9 * SECOND) == 0
+        assert not rates.take(connection, MAIN, 30, 1, NOW + 9 * SECOND)
         assert rates.room(connection, MAIN, 30, NOW + 9 * SECOND) == 0
         assert rates.paused(connection, NOW) == {MAIN: NOW + 10 * SECOND}
-        assert rates.room(connection, MAIN, 30, NOW + 10 * SECOND) == 6
-        assert rates.take(connection, MAIN, 30, 1000, NOW + 10 * SECOND) == 6  # no flood after the pause
+        room = rates.room(connection, MAIN, 30, NOW + 10 * SECOND)
+        after = rates.take(connection, MAIN, 30, 1000, NOW + 10 * SECOND)
+        assert 0 < len(after) == room < 10  # no flood after the pause
         assert rates.paused(connection, NOW + 10 * SECOND) == {}
 
 
@@ -382,7 +411,7 @@ def test_threads_on_one_database_never_claim_a_row_twice(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert len(taken) == len(set(taken)) == 300
-    assert counted(store) == {"claimed": 300}
+    assert counted(store) == {"sending": 300}
 
 
 def _machine(store: Store) -> int:

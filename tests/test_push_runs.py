@@ -177,6 +177,7 @@ def test_what_comes_back_into_the_queue_of_a_cancelled_push_is_ended(database_ur
             async def cancel() -> None:
                 await house.act(lambda desk: pushing.cancel(desk, push.number))
 
+            house.lines["telegram"].fate = lambda parcel: Outcome("retry", "away")
             house.once_claimed.append(cancel)
             await house.step(2)
             counts = await house.counts(push)
@@ -292,7 +293,7 @@ def test_nobody_is_disturbed_in_quiet_hours(database_url: str) -> None:
     run(journey())
 
 
-def test_quiet_hours_that_begin_between_claim_and_request_are_kept(database_url: str) -> None:
+def test_quiet_hours_that_begin_while_a_claim_waits_are_kept(database_url: str) -> None:
     async def journey() -> None:
         async with push_house(database_url) as house:
             await crowd(house.talk, telegram=2)
@@ -303,7 +304,7 @@ def test_quiet_hours_that_begin_between_claim_and_request_are_kept(database_url:
             async def evening() -> None:
                 house.talk.now += timedelta(seconds=1)
 
-            house.once_claimed.append(evening)
+            house.before_claim.append(evening)
             await house.step()
             assert house.lines["telegram"].sent == []
             assert await house.counts(push) == {"queued": 2}
