@@ -53,13 +53,11 @@ def first_shown(zone: ZoneInfo, wall: datetime) -> datetime:
         return moment.astimezone(zone).replace(tzinfo=None)
 
     moment = wall.replace(tzinfo=UTC) - timedelta(hours=16)
-    now = shown(moment)
-    for step in (timedelta(hours=1), timedelta(minutes=4), timedelta(seconds=15)):
+    steps = [timedelta(hours=1), timedelta(minutes=4), timedelta(seconds=15)]
+    while (now := shown(moment)) < wall:
         # Big steps only where the clocks run evenly, so that no turn of theirs is stepped over.
-        while (later := shown(moment + step)) < wall and later - now == step:
-            moment, now = moment + step, later
-    while shown(moment) < wall:
-        moment += timedelta(seconds=1)
+        even = (step for step in steps if (later := shown(moment + step)) < wall and later - now == step)
+        moment += next(even, timedelta(seconds=1))
     return moment
 
 
