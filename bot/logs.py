@@ -75,7 +75,7 @@ def configure(json: bool | None = None, level: int = logging.INFO) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # One line per request of ours or tick says nothing that our own records do not.
-    for chatty in ("httpx", "httpcore", "apscheduler", "urllib3"):
+    for chatty in ("httpx", "httpcore", "apscheduler", "urllib3", "alembic.runtime.plugins"):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(True)
     structlog.configure(

@@ -12,6 +12,8 @@ from typing import Any
 
 from campaigns import words
 from campaigns.turn import Turn
+from content.plan.model import Plan
+from content.plan.offers import OwnPoster
 from content.plan.texts import width
 
 CLAUSES = ()
@@ -30,9 +32,16 @@ _FURTHER = frozenset("ĀāĂăĆćĊċČčĎďĐđĒēĖėĚěĠġĨĩĪīİĹĺ
 _LOOKALIKES = str.maketrans("01345$@!", "oieasaai")
 
 
+def own_poster(plan: Plan) -> OwnPoster | None:
+    """What the plan says of the poster that carries each one's own code; None while nobody gets one."""
+    return plan.referral.poster if plan.referral and plan.on("referral") else None
+
+
 def answer(turn: Turn, command: str) -> None:
     """Ask which name the poster should carry, or take it off."""
-    if turn.is_guest or turn.plan.referral is None:
+    if own_poster(turn.plan) is None:
+        turn.say("poster.campaign", "poster", "menu")
+    elif turn.is_guest:
         turn.say("poster.name_guest", "poster", "menu")
     elif command == "no_name":
         _set(turn, "")

@@ -1,10 +1,10 @@
-"""Databases for tests: a real PostgreSQL server shared by all test processes of a run, and fresh empty databases in it.
-
-It knows nothing of what tests store.
+"""What tests stand on: a real PostgreSQL server shared by all test processes of a run with fresh databases in it, and a
+real Chromium. It knows nothing of what tests store or look at.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -14,7 +14,9 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import psycopg
+import pylopdf_fonts_zh_cn
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from storage import schema
 from storage.store import Store
@@ -97,3 +99,20 @@ def _database(maintenance: str, template: str = "template1") -> Iterator[str]:
             yield maintenance.replace("/postgres?", f"/{name}?")
         finally:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Debian's Chromium with a Chinese font, which a bare server does not have."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert path, "Chromium is missing"
+    data = tmp_path_factory.mktemp("data")
+    (data / "fonts").symlink_to(Path(pylopdf_fonts_zh_cn.__file__).parent)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+            env={**os.environ, "XDG_DATA_HOME": str(data)},
+        )
+        yield browser
+        browser.close()

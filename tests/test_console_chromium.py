@@ -6,17 +6,14 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pylopdf_fonts_zh_cn
 import pyotp
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from campaigns import staff as acts
 from storage.store import machine_now
@@ -46,23 +43,6 @@ def boss(house: ConsoleHouse) -> Somebody:
     for place in range(60):
         house.act(lambda desk, place=place: desk.note("plan.applied", "spring", place + 1, {"files": 12}))
     return boss
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Debian's Chromium with a Chinese font, which a bare server does not have."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert path, "Chromium is missing"
-    data = tmp_path_factory.mktemp("data")
-    (data / "fonts").symlink_to(Path(pylopdf_fonts_zh_cn.__file__).parent)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path,
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-            env={**os.environ, "XDG_DATA_HOME": str(data)},
-        )
-        yield browser
-        browser.close()
 
 
 class Watched:

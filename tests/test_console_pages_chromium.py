@@ -5,16 +5,13 @@ both languages, light and dark, by keyboard alone where a form is filled, with a
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import pylopdf_fonts_zh_cn
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.console_house import ConsoleHouse, serve_console
 from tests.people_house import Filled, fill
@@ -32,23 +29,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleHouse]:
 @pytest.fixture(scope="module")
 def filled(house: ConsoleHouse) -> Filled:
     return fill(house)
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Debian's Chromium with a Chinese font, which a bare server does not have."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert path, "Chromium is missing"
-    data = tmp_path_factory.mktemp("data")
-    (data / "fonts").symlink_to(Path(pylopdf_fonts_zh_cn.__file__).parent)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path,
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-            env={**os.environ, "XDG_DATA_HOME": str(data)},
-        )
-        yield browser
-        browser.close()
 
 
 @dataclass

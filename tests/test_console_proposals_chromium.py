@@ -17,7 +17,7 @@ from campaigns.asked import Asked
 from storage import people
 from tests.console_house import ConsoleHouse
 from tests.people_house import HOSTILE, Filled
-from tests.test_console_pages_chromium import Desktop, chromium, filled, house  # noqa: F401  (fixtures)
+from tests.test_console_pages_chromium import Desktop, filled, house  # noqa: F401  (fixtures)
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 LOOKS = [(360, "zh", "light"), (360, "en", "dark"), (1280, "zh", "dark"), (1280, "en", "light")]
@@ -73,7 +73,7 @@ def points(served: ConsoleHouse, number: int) -> int:
 @looks
 def test_service_proposes_and_planning_approves(
     look: Any,
-    chromium: Browser,  # noqa: F811
+    chromium: Browser,
     house: ConsoleHouse,  # noqa: F811
     filled: Filled,  # noqa: F811
 ) -> None:
@@ -127,7 +127,7 @@ def test_service_proposes_and_planning_approves(
 @ends
 def test_a_list_is_mended_in_place_without_scripts(
     look: Any,
-    chromium: Browser,  # noqa: F811
+    chromium: Browser,
     house: ConsoleHouse,  # noqa: F811
     filled: Filled,  # noqa: F811
 ) -> None:
@@ -159,7 +159,7 @@ def test_a_list_is_mended_in_place_without_scripts(
 @ends
 def test_a_movement_is_taken_back_and_a_long_proposal_is_read(
     look: Any,
-    chromium: Browser,  # noqa: F811
+    chromium: Browser,
     house: ConsoleHouse,  # noqa: F811
     filled: Filled,  # noqa: F811
 ) -> None:

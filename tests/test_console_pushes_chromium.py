@@ -4,17 +4,13 @@ out while somebody watches; every page scanned for accessibility, none wider tha
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-import pylopdf_fonts_zh_cn
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.console_house import Somebody
 from tests.push_pages import PushPages, push_pages
@@ -29,23 +25,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PushPages]:
         made.crowd(telegram=5, wechat=3, web=1)
         made.hear(*made.who[0], "退订")
         yield made
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Debian's Chromium with a Chinese font, which a bare server does not have."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert path, "Chromium is missing"
-    data = tmp_path_factory.mktemp("data")
-    (data / "fonts").symlink_to(Path(pylopdf_fonts_zh_cn.__file__).parent)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path,
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-            env={**os.environ, "XDG_DATA_HOME": str(data)},
-        )
-        yield browser
-        browser.close()
 
 
 @contextmanager

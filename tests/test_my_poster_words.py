@@ -271,7 +271,19 @@ def test_a_plan_without_one_shows_the_campaigns(tmp_path: Path) -> None:
     lines = files["plan.toml"].decode().split("\n")
     first = next(n for n, line in enumerate(lines) if line.startswith("poster.use"))
     last = next(n for n, line in enumerate(lines) if n > first and line == "]")
-    files["plan.toml"] = "\n".join(lines[:first] + lines[last + 1 :]).encode()
+    shows_the_campaigns(files, "\n".join(lines[:first] + lines[last + 1 :]), tmp_path)
+
+
+def test_while_referral_waits_for_an_amount_there_is_the_campaigns(tmp_path: Path) -> None:
+    files = dict(Bundle.read(SHIPPED).files)
+    plan = files["plan.toml"].decode()
+    assert plan.count("\nmost = 20\nhold") == 1
+    shows_the_campaigns(files, plan.replace("\nmost = 20\nhold", '\nmost = "unset"\nhold'), tmp_path)
+
+
+def shows_the_campaigns(files: dict[str, bytes], plan: str, tmp_path: Path) -> None:
+    """Ask for a poster under this plan: the campaign's, and not a word of one's own."""
+    files["plan.toml"] = plan.encode()
 
     async def journey() -> None:
         async with talking(f"sqlite:///{tmp_path}/house.db") as talk:
@@ -280,6 +292,8 @@ def test_a_plan_without_one_shows_the_campaigns(tmp_path: Path) -> None:
             answer = await talk.hear("海报")
             assert answer.messages[0]["picture"]["name"] == "pictures/welcome.jpg"
             assert "绑定" not in answer.messages[0]["text"]
+            answer = await talk.hear("海报署名")
+            assert "署名" not in answer.messages[0]["text"] and answer.messages[0]["text"].startswith("这是")
 
     run(journey())
 

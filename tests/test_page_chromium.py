@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,10 +17,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import pylopdf_fonts_zh_cn
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.serving import ROOT, SECRET, free_port
 
@@ -67,23 +65,6 @@ def _until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
             pass
         time.sleep(0.1)
     raise AssertionError(log.read_text())
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Debian's Chromium with a Chinese font, which a bare server does not have."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert path, "Chromium is missing"
-    data = tmp_path_factory.mktemp("data")
-    (data / "fonts").symlink_to(Path(pylopdf_fonts_zh_cn.__file__).parent)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path,
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-            env={**os.environ, "XDG_DATA_HOME": str(data)},
-        )
-        yield browser
-        browser.close()
 
 
 @dataclass

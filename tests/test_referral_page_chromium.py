@@ -20,10 +20,7 @@ from playwright.sync_api import Browser, expect
 
 from bot.channels import Link
 from tests.poster_house import poster_house, read
-from tests.test_page_chromium import chromium
 
-__all__ = ["chromium"]
-pytestmark = pytest.mark.browser
 SHOTS = os.environ.get("KOUKOU_TEST_SHOTS")  # a folder, to look at what the test saw
 
 

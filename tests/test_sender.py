@@ -163,7 +163,7 @@ def test_slow_pauses_the_account_for_every_node(store: Store) -> None:
         gaps = sorted(later[0] - earlier[0] for earlier, later in pairwise(log))
         assert gaps[-1] > 1.0
         paused = log[max(range(40), key=lambda n: log[n + 1][0] - log[n][0]) + 1][0]
-        assert sum(1 for at, _ in log if paused <= at < paused + 0.3) <= 8  # no flood afterwards
+        assert sum(1 for at, _ in log if paused <= at < paused + 0.3) <= 10  # a fifth of a second at once, then spaced
         assert counted(store) == {"sent": 40}
         assert sum(node.alarms[MAIN] for node in nodes) >= 1
 
