@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from storage import channel_posts
+from storage import channel_posts, pushes
 from storage.store import Store
 from storage.tables import instant, micros
 
@@ -98,6 +98,7 @@ def doubt_begun(connection: Connection, now: datetime) -> int:
 def release(connection: Connection, expected: int, now: datetime, drop: bool) -> int:
     """Let the copy speak, if `expected` messages wait; returns how many were put in doubt instead of being sent.
 
+    Pushes that were going out, or fell due meanwhile, are paused: their messages wait until somebody resumes them.
     With `drop` those that were queued before the restore go on the doubtful list: the original may have sent them.
     Raises NotTheNumber, and LookupError for what is no copy or was released.
     """
@@ -115,5 +116,16 @@ def release(connection: Connection, expected: int, now: datetime, drop: bool) ->
             ),
             {"why": RESTORED, "now": micros(now), "restored": micros(found.restored_at)},
         ).rowcount
+    _pause_pushes(connection, now)
     connection.execute(text("UPDATE installation SET released_at = :now"), {"now": micros(now)})
     return dropped
+
+
+def _pause_pushes(connection: Connection, now: datetime) -> None:
+    """Pushes that were going out, or fell due since, the original may have sent: somebody looks, and resumes them."""
+    late = "state = 'running' OR (state = 'scheduled' AND next_at <= :now)"
+    numbers = connection.execute(text(f"SELECT number FROM push WHERE {late} ORDER BY number"), {"now": micros(now)})
+    for number in numbers.scalars().all():
+        connection.execute(text("UPDATE push SET state = 'paused' WHERE number = :n"), {"n": number})
+        pushes.note_step(connection, int(number), pushes.Step("pause", "paused", "system", now, RESTORED))
+    connection.execute(text("UPDATE push_run SET state = 'paused' WHERE state IN ('opening', 'running')"))

@@ -1,7 +1,7 @@
 """A push to thousands while its nodes are killed, frozen and cut off: `python -m tests.push_crash --people 20000`.
 
 Proves that everybody entitled got it or stands on the doubtful list, that doubles stay within one per worker and fault,
-that nothing is stuck, and that the push ends by itself; prints what was done.
+that nothing is stuck, that the push ends by itself and the books are whole; prints what was done.
 """
 
 from __future__ import annotations
@@ -115,7 +115,10 @@ def approve(store: Store) -> int:
 class Crash:
     """Two nodes, their platform, one push, and what befalls them."""
 
-    def __init__(self, url: str, folder: Path, people: int, seed: int, per_second: int) -> None:
+    def __init__(
+        self, url: str, folder: Path, people: int, seed: int, per_second: int, tell: Callable[[str], None] | None = None
+    ) -> None:
+        self.tell = tell or (lambda said: None)
         self.ran, self.dice = Ran(people), random.Random(seed)
         self.world = unhurried(seed=seed)
         self.world.per_second = float(per_second)
@@ -126,7 +129,7 @@ class Crash:
     async def run(self, faults: list[str], seconds: float, noon: Callable[[Path], str], *, outage: bool = False) -> Ran:
         """Let the push go out while `faults` strike at random moments, then audit. With `outage` both nodes are down at
         last for longer than a lease, by the database's clock; without, leases end by themselves."""
-        began = time.monotonic()
+        began = self.began = time.monotonic()
         with self.world, self.wechat:
             self.nodes = [Node(self.folder, self.url, free_port(), self.wechat, self.world) for _ in range(2)]
             for node in self.nodes:
@@ -161,6 +164,7 @@ class Crash:
         for fault in faults:
             await asyncio.sleep(self.dice.uniform(0.05, 1.0))
             self.ran.faults[fault] += 1
+            self._progress(f"{sum(self.ran.faults.values())}/{len(faults)} {fault}")
             node = self.dice.choice(self.nodes)
             if fault == "freeze" and any(not task.done() for task in frozen):
                 await asyncio.wait(frozen)
@@ -193,6 +197,10 @@ class Crash:
             node.start()
         for node in self.nodes:
             await node.ready()
+
+    def _progress(self, what: str) -> None:
+        got = sum(bool(person.received) for person in self.world.people.values())
+        self.tell(f"{time.monotonic() - self.began:6.1f} s  {got:6d} of {self.count} got it  {what}")
 
     def _cut(self) -> None:
         """Every session of the nodes with the database ends at once."""
@@ -237,9 +245,12 @@ class Crash:
 
     async def _end(self, seconds: float) -> None:
         """Leases end by themselves; nobody helps."""
-        until, state = time.monotonic() + seconds, ""
+        until, state, told = time.monotonic() + seconds, "", 0.0
         while state != "done" and time.monotonic() < until:
             await asyncio.sleep(0.2)
+            if time.monotonic() > told + 10:
+                told = time.monotonic()
+                self._progress("no fault any more")
             state = (await asyncio.to_thread(self._do, "SELECT state FROM push WHERE number = :n", n=self.number))[0][0]
         if state != "done":
             left = self._do("SELECT state, reason, COUNT(*) FROM delivery WHERE run IS NOT NULL GROUP BY 1, 2")
@@ -268,6 +279,11 @@ class Crash:
             ran.problems.append(f"{ran.doubled} got it twice after {strikes} strikes and {ran.lied} lies")
         if ran.doubtful > strikes * _IN_FLIGHT + ran.lied:
             ran.problems.append(f"{ran.doubtful} in doubt after {strikes} strikes and {ran.lied} lies")
+        if open_rows := self._do(
+            "SELECT state, COUNT(*) FROM delivery WHERE state IN ('queued', 'claimed', 'sending') GROUP BY state"
+        ):
+            ran.problems.append(f"stuck: {open_rows}")
+        ran.problems += self.nodes[0].koukou("ledger", "check")["problems"]
         ran.problems += [*map(str, self.world.faults)]
         ran.problems += [line for node in self.nodes for line in node.broken()]
 
@@ -317,7 +333,7 @@ def main() -> int:
         faults.remove("freeze")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        crash = Crash(_postgres(folder), folder, asked.people, asked.seed, 1_000)
+        crash = Crash(_postgres(folder), folder, asked.people, asked.seed, 1_000, lambda said: print(said, flush=True))
         ran = asyncio.run(crash.run(faults, 900, awake(folder)))
     print(ran)
     for problem in ran.problems[:50]:
