@@ -147,7 +147,8 @@ class App:
         """A revision of the (first) campaign, as stored. Raises KeyError when there is no such revision."""
         with self.store.read() as connection:
             files = revisions.files(connection, self._campaign, number)
-        return Library(Bundle.of(files), number, words(), self.settings.service.public_url)
+        asking = {f"wechat:{name}": table.asking for name, table in self.settings.accounts("wechat")}
+        return Library(Bundle.of(files), number, words(), self.settings.service.public_url, asking)
 
     def read_library(self) -> Library:
         """The applied revision of the (first) campaign."""

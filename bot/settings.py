@@ -206,6 +206,13 @@ class WeChatAccount(Table):
     oauth_url: Origin = "https://open.weixin.qq.com"
     notices: Annotated[dict[str, NoticeTemplates], AfterValidator(_notice_templates)] = {}
 
+    @property
+    def asking(self) -> dict[str, str]:
+        """The templates for which our page may ask a yes, by kind of notice; none where the account may not."""
+        if not (self.enabled and self.kind == "service" and self.verified):
+            return {}
+        return {kind: known.subscription for kind, known in self.notices.items() if known.subscription}
+
     def lacks(self) -> Iterator[tuple[str, str, str]]:
         """What the platform gives every account, in the form it gives it."""
         if not self.enabled:

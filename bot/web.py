@@ -99,6 +99,7 @@ def pieces(app: App) -> dict[str, Any]:
 
 def opened(app: App) -> list[BaseRoute]:
     """The routes that exist once the house does: the public pages and what channels bring along."""
+    from bot.site.agree import agree_routes
     from bot.site.invited import invited_routes
     from bot.site.pages import site_routes
 
@@ -107,6 +108,7 @@ def opened(app: App) -> list[BaseRoute]:
     chat = "/chat" if any(channel.name == "web" for channel in app.channels) else ""
     routes = site_routes(app.house, lambda: writer.library.plan, chat)
     routes += invited_routes(app.house, lambda: writer.library.plan)
+    routes += agree_routes(app.house, lambda: writer.library.plan, app.channels)
     if app.settings.console.enabled:
         routes += _console(app)
     return routes + [route for channel in app.channels for route in channel.routes()]

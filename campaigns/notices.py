@@ -16,7 +16,7 @@ from campaigns.turn import Turn
 from content.library import Library
 from content.message import Message
 from storage.notices import LATE_ANSWER, Waiting
-from storage.tables import instant
+from storage.tables import instant, micros
 
 # The first that is open is taken. One that certainly did not send leads to the next, one in doubt does not.
 WAYS: Final = ("reply", "template", "subscription", "sms", "bundle")
@@ -30,6 +30,8 @@ MOST = 5  # told with one answer; the rest with the next
 _BYTES = 1400  # of an answer with its notices: with its choices it must fit into 2048 on WeChat
 _LETTERS, _LETTERS_IF_OLD = 200, 40
 _OLD = timedelta(days=1)
+_NO_STANDS = timedelta(days=30)  # whoever said no is not asked again sooner
+_ANSWERS = "notice_answers"  # what they answered last, by template: so that who never did costs no query
 
 
 def text_of(library: Library, language: str, phrase: str, values: Mapping[str, Any]) -> str:
@@ -40,8 +42,34 @@ def text_of(library: Library, language: str, phrase: str, values: Mapping[str, A
 
 def heard(turn: Turn) -> None:
     """Keep what the person answered when WeChat asked whether notices may come."""
+    asked = set(turn.library.asking.get(_place(turn), {}).values())
+    answers = {}
     for said in turn.heard.data.get("consents", ()):
-        turn.agree_to_notices(str(said["template"])[:128], bool(said["agreed"]))
+        template, agreed = str(said["template"])[:128], bool(said["agreed"])
+        turn.agree_to_notices(template, agreed)
+        if template in asked:
+            answers[template] = [agreed, micros(turn.now)]
+    if answers:
+        turn.remember(_ANSWERS, turn.recall(_ANSWERS) | answers)
+
+
+def ask(turn: Turn, kind: str) -> None:
+    """End the answer with the page that asks whether notices of this kind may come, at the moment the person did what
+    they are about; where the account has none, a yes is unused, or a no is fresh, nothing is added."""
+    template = turn.library.asking.get(_place(turn), {}).get(kind)
+    if not template or not turn.messages:
+        return
+    agreed, at = turn.recall(_ANSWERS).get(template, (None, 0))
+    if agreed is False and turn.now - instant(at) < _NO_STANDS:
+        return
+    if agreed and turn.may_be_noticed(template):
+        return
+    page = f"{turn.heard.account}?lang={turn.language}"
+    _append(turn, len(turn.messages) - 1, turn.phrase(f"notices.ask_{kind}", page=page))
+
+
+def _place(turn: Turn) -> str:
+    return f"{turn.heard.channel}:{turn.heard.account}"
 
 
 def bundle(turn: Turn) -> None:

@@ -6,7 +6,7 @@ has no referrals yet: they see the campaign's poster and how to get their own.
 
 from __future__ import annotations
 
-from campaigns import menu, naming
+from campaigns import menu, naming, notices
 from campaigns.turn import Turn
 from content.message import Picture
 
@@ -25,6 +25,7 @@ def answer(turn: Turn, command: str) -> None:
     turn.note("poster", poster=own.use)
     alt = turn.phrase("poster.alt", code=turn.code)
     turn.say("poster.own", "poster_name", "invites", "menu", picture=Picture(name, alt), code=turn.code)
+    notices.ask(turn, "friend_came")
 
 
 def drawing(poster: str, language: str, channel: str, account: str, code: str, mark: str = "") -> str:

@@ -181,6 +181,10 @@ class Turn:
         """The person agreed to one notice of this template of the platform's, or refused them."""
         self._draft.agreed.append((template, agreed))
 
+    def may_be_noticed(self, template: str) -> int:
+        """How many notices of this template the person still agreed to on the account they write to, as committed."""
+        return self._group.agreed_to(self._draft, template)
+
     @property
     def test_of(self) -> int | None:
         """Since when the person tests, if this turn is a test."""

@@ -20,14 +20,23 @@ if TYPE_CHECKING:
 class Library:
     """`plan`, `phrases`, `faq`, `revision`, and the bytes of pictures."""
 
-    def __init__(self, bundle: Bundle, revision: int, words: Mapping[str, tuple[str, str]], address: str = "") -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        revision: int,
+        words: Mapping[str, tuple[str, str]],
+        address: str = "",
+        asking: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         """Read a checked bundle. `words` are the commands that can always be typed (normalised word → command).
 
-        `address` is where our own pages stand; sentences call it {address}. Raises PlanFaults when the bundle was not
-        fit to be applied.
+        `address` is where our own pages stand; sentences call it {address}. `asking` are the accounts (`wechat:main`)
+        with a page that asks whether notices may come: the template by kind of notice. Raises PlanFaults when the
+        bundle was not fit to be applied.
         """
         self.plan = bundle.plan
         self._address = address
+        self.asking = asking or {}
         self.revision = revision
         self.files = bundle.files
         self._words = words

@@ -273,6 +273,10 @@ class Group:
         found = notices.waiting(self._connection, draft.speaker.id, limit + len(self._told))
         return [notice for notice in found if notice.id not in self._told][:limit]
 
+    def agreed_to(self, draft: Draft, template: str) -> int:
+        """How many notices of a template the person still agreed to on this account."""
+        return notices.remaining(self._connection, draft.speaker.identity, template)
+
     def accept(self, draft: Draft, messages: Sequence[dict[str, Any]]) -> Answer:
         """Keep what the draft did, with its answer."""
         if draft.joining is not None:

@@ -216,6 +216,12 @@ def agree(connection: Connection, said: Sequence[tuple[int, str, bool, int]]) ->
             connection.execute(text(sql), {"i": identity, "t": template})
 
 
+def remaining(connection: Connection, identity: int, template: str) -> int:
+    """How many notices of a template may still come to an identity."""
+    sql = "SELECT remaining FROM notice_consent WHERE identity = :i AND template = :t"
+    return int(connection.execute(text(sql), {"i": identity, "t": template}).scalar() or 0)
+
+
 # ---- the person
 
 

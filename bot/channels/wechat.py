@@ -26,6 +26,7 @@ from bot.wechat.media import Media
 from bot.wechat.notices import About, Notices
 from bot.wechat.rendering import Piece, pieces, spoken
 from bot.wechat.scenes import Scenes
+from bot.wechat.script import Script, Signed
 from bot.wechat.seal import Seal
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ class WeChat:
         self._mass = Mass(self.api, articles, service, self.abilities)
         self._notices = Notices(self.api, service, self.abilities)
         self._scenes = Scenes(account, self.api, service, self.abilities)
+        self._script = Script(account, settings.app_id, self.api, service)
+        self.asking = settings.asking
         self._mode = settings.mode
         seal = Seal(token, aes_key if settings.mode != "plain" else "", settings.app_id)
         self._door = Door(account, settings.mode, seal, service, self.abilities, self._media)
@@ -115,6 +118,10 @@ class WeChat:
     ) -> Outcome:
         """A template message; one for marketing is refused before any request."""
         return await self._notices.template(address, template, fields, about, page)
+
+    async def sign(self, url: str) -> Signed:
+        """Let our page at `url` use WeChat's script (see bot.wechat.script). Raises Fault."""
+        return await self._script.sign(url)
 
     def pulls(self) -> bool:
         """WeChat pushes; nobody fetches."""

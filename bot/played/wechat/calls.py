@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bot.played.wechat.platform import PlayedWeChat
 
 _MEDIA_LIFE = timedelta(days=3)
-_RENEWED_BEFORE = timedelta(minutes=5)
+RENEWED_BEFORE = timedelta(minutes=5)
 _PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM")
 _OF_SERVICE_ACCOUNTS = ("qrcode/", "message/template/", "message/subscribe/")
 _TEXTS = {
@@ -129,7 +129,7 @@ def _stable_token(world: PlayedWeChat, request: Request) -> dict[str, Any]:
             raise Code(45009)
         world.forced.append(now)
         world.tokens.clear()
-    elif current and now < current.until - _RENEWED_BEFORE:
+    elif current and now < current.until - RENEWED_BEFORE:
         return _token_answer(world, now)
     _new_token(world)
     return _token_answer(world, now)
@@ -140,7 +140,7 @@ def _token(world: PlayedWeChat, request: Request) -> dict[str, Any]:
     _check_keys(world, query.get("appid"), query.get("secret"), query.get("grant_type"))
     now = world.clock()
     for old in world.tokens:
-        old.until = min(old.until, now + _RENEWED_BEFORE)
+        old.until = min(old.until, now + RENEWED_BEFORE)
     _new_token(world)
     return _token_answer(world, now)
 

@@ -17,13 +17,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from bot.played.wechat import calls, codes, mass, materials, notices
+from bot.played.wechat import calls, codes, mass, materials, notices, script
 from bot.played.wechat.people import Person
 from bot.played.wechat.wire import Request, Response, Server, Wire
 
 _CHINA = timezone(timedelta(hours=8))
 _DAY_QUOTAS = {
     "message/custom/send": 500_000,
+    "ticket/getticket": 1_000_000,  # unverified
     "media/upload": 100_000,
     "menu/create": 1_000,
     "menu/get": 10_000,
@@ -46,7 +47,7 @@ _DAY_QUOTAS = {
 _MINUTE_QUOTAS = {"stable_token": 10_000, "message/mass/send": 60, "message/mass/sendall": 60}
 _CLEARS_A_MONTH = 10
 _RETRIES = 3
-_CALLS = calls.CALLS | codes.CALLS | mass.CALLS | materials.CALLS | notices.CALLS
+_CALLS = calls.CALLS | codes.CALLS | mass.CALLS | materials.CALLS | notices.CALLS | script.CALLS
 
 
 @dataclass(slots=True)
@@ -111,6 +112,7 @@ class PlayedWeChat:
         self._events: list[tuple[datetime, str]] = []
         self.menu: list[dict[str, Any]] = []
         self.tokens: list[calls.Token] = []
+        self.ticket: calls.Token | None = None  # for scripts of pages
         self.forced: list[datetime] = []
         self.clears: list[datetime] = []
         self.asked: Counter[str] = Counter()  # calls by path, refused ones too
