@@ -106,8 +106,8 @@ def test_from_the_poster_by_a_yes_to_the_notice_once(tmp_path: Path) -> None:
                 await asyncio.sleep(0.05)
         notices = [got for got in person.received if got.how == "notice"]
         assert [got.kind for got in notices] == ["T1"] and "朋友" in notices[0].content
-        said = await person.say("海报")
-        assert said.count(link) == 1 and said.count("有一位朋友") == 1  # used up; the second friend is told here
+        assert (await person.say("积分")).count("有一位朋友") == 1  # one yes, one notice: the second is told here
+        assert (await person.say("海报")).count(link) == 1
         await person.consent(refusing=["T1"])
         assert link not in await person.say("海报")
         house.clock.ahead += timedelta(days=31)

@@ -31,6 +31,7 @@ def contradictions(look: Look) -> Iterator[Finding]:
         *_address(look),
         *_wechat(look),
         *_telegram(look),
+        *_sms(look),
         *_shared_keys(look),
         *_proxies(look),
         *_several_nodes(look),
@@ -121,6 +122,19 @@ def _telegram(look: Look) -> Iterator[Finding]:
                 f"use one of these, {polling[1]}",
                 look.where("service", "public_url"),
             )
+
+
+def _sms(look: Look) -> Iterator[Finding]:
+    sms = look.settings.sms
+    url = urlsplit(sms.url)
+    if sms.enabled and url.scheme != "https" and url.hostname not in LOCAL:
+        yield warning(
+            "短信服务的 url 没有用 https：密钥和手机号会明文经过网络",
+            "the url for text messages has no https: the key and people's numbers cross the network in clear",
+            "换成 https 的地址，或在本机放一个转接",
+            "use an https address, or a proxy on this machine",
+            look.where("sms", "url"),
+        )
 
 
 def _shared_keys(look: Look) -> Iterator[Finding]:

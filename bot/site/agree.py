@@ -1,7 +1,7 @@
 """`/n/<account>`: the page on which WeChat asks whether service notices may come.
 
-A yes is heard from WeChat's own event and never from this page, which only shows the button and knows nobody. Robots and
-browsers outside of WeChat get words alone, and cost the platform no request.
+A yes is heard from WeChat's own event and never from this page, which only shows the button and knows nobody. Robots
+and browsers outside of WeChat get words alone, and cost the platform no request.
 
 Source: "JS-SDK instructions", open tag `wx-open-subscribe` (three templates at most).
 """
@@ -49,7 +49,8 @@ WORDS = {
         ),
         "yes": "好的，记下了：有消息时微信会通知您一次。可以关掉这个页面了。",
         "no": "好的，不通知。改主意了，再点按钮就行。",
-        "failed": "这里打不开微信的询问。请用手机微信（8.0 或更新）重新打开这个页面；还不行就不用管它，下次您来说话时一起告诉您。",
+        "failed": "这里打不开微信的询问。请用手机微信（8.0 或更新）重新打开这个页面；"
+        "还不行就不用管它，下次您来说话时一起告诉您。",
         "plain": "这个按钮需要 JavaScript。请用手机微信打开这个页面。",
         "outside": "请在微信里打开",
         "outside_text": "只有在手机微信里才能选择。请把这个网址发到微信里（比如发给“文件传输助手”），再在微信里点开：",
@@ -79,14 +80,14 @@ WORDS = {
         "phone; if that does not help, leave it: you are told when you next write to us.",
         "plain": "The button needs JavaScript. Please open this page in WeChat on a phone.",
         "outside": "Please open this in WeChat",
-        "outside_text": "You can choose inside WeChat on a phone only. Send this address to WeChat (to “File Transfer”, "
-        "say) and tap it there:",
+        "outside_text": "You can choose inside WeChat on a phone only. Send this address to WeChat (say, to "
+        "“File Transfer”) and tap it there:",
         "later": "WeChat cannot be reached now",
         "later_text": "Please open this page again in a few minutes. Nothing has changed, and without a choice nothing "
         "is missed: you are told when you next write to us.",
         "off": "There is nothing to choose here",
-        "off_text": "The address may be incomplete, or this account sends no WeChat notices. You are told news when you "
-        "next write to us.",
+        "off_text": "The address may be incomplete, or this account sends no WeChat notices. You are told news when "
+        "you next write to us.",
         "more": "See the campaign",
     },
 }

@@ -58,7 +58,7 @@ class Script:
         self._rests_until = 0.0
 
     async def sign(self, url: str) -> Signed:
-        """Let the page at `url`, as the browser shows it, use WeChat's script. Raises Fault where there is no ticket."""
+        """Let the page at `url`, as the browser shows it, use WeChat's script. Raises Fault without a ticket."""
         ticket = await self._ticket()
         nonce, timestamp = secrets.token_hex(8), int(self._service.now().timestamp())
         return Signed(self._app_id, timestamp, nonce, signature(ticket, nonce, timestamp, url))

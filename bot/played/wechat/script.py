@@ -1,6 +1,7 @@
 """The ticket by which pages use WeChat's script, as the platform keeps it: one at a time, for 7200 seconds.
 
-Source: "JS-SDK instructions", appendix 1. Unverified: that it is told again while it lives, and how often it may be asked.
+Source: "JS-SDK instructions", appendix 1. Unverified: that it is told again while it lives, and how often
+it may be asked.
 """
 
 from __future__ import annotations
