@@ -84,6 +84,7 @@ def test_settings_that_fit_together_are_well(tmp_path: Path) -> None:
         (PUBLIC + WECHAT + 'kind = "subscription"\nverified = false\n', "warning", ("menu cannot be set",)),
         (PUBLIC.replace('"127.0.0.1"', ""), "warning", ("trusted_proxies is empty",)),
         (PUBLIC + 'listen = "0.0.0.0:8000"\n', "warning", ("every interface",)),
+        (PUBLIC + '[sms]\nenabled = true\nurl = "http://sms.example"\nkey = "k"\n', "warning", ("people's numbers",)),
         ('[storage]\nurl = "postgresql://localhost/koukou"\n', "fault", ("storage.secret is not set",)),
         (
             PUBLIC + WECHAT + WECHAT.replace("wechat", "wechat.accounts.shop"),
