@@ -18,8 +18,8 @@ from bot.console.visit import Missing, Visit
 from campaigns import revealing
 from campaigns.asked import not_to_undo
 from campaigns.desk import ActRefused, may_see, sees
+from storage import notices, proposals, story
 from storage import people as kept
-from storage import proposals, story
 
 KINDS = {"people.revealed": ("查看个人信息", "Looked at personal fields")}
 PEOPLE = f"{ROOT}/people"
@@ -107,6 +107,7 @@ def _read(visit: Visit, connection: Any, number: int, revealed: bool) -> dict[st
         "texts": texts[:_TEXTS],
         "texts_on": texts[_TEXTS - 1]["id"] if len(texts) > _TEXTS else 0,
         "deliveries": story.deliveries(connection, number, _LINES),
+        "notices": notices.of(connection, number, _LINES),
         "later": bool(visit.query("moves", 40) or visit.query("texts", 20)),
     }
 

@@ -95,6 +95,8 @@ WORDS: Pairs = {
     "way": ("经由", "By"),
     "end": ("结果", "End"),
     "ended": ("结束时间", "Ended"),
+    "notices": ("服务通知", "Service notices"),
+    "notice": ("内容", "Notice"),
     "consents": ("同意记录", "Consent"),
     "given": ("同意", "agreed"),
     "refused": ("拒绝", "refused"),
@@ -137,7 +139,33 @@ PUSH_ENDS: Pairs = {
     "resent": ("平台没有答复，重发过一次", "sent once more after no answer"),
 }
 
+# What a person is told of by itself: the kind of notice, how it stands, and by which way.
+NOTICES: dict[str, Pairs] = {
+    "notice": {
+        "friend_came": ("有朋友来了", "a friend came"),
+        "late_answer": ("过时没发出的回复", "an answer that was too late"),
+    },
+    "state": {
+        "queued": ("待发", "queued"),
+        "left": ("在网页聊天里", "in the web chat"),
+        "waiting": ("等下次回复", "waits for the next answer"),
+        "sent": ("已发", "sent"),
+        "bundled": ("随回复告诉了", "told with an answer"),
+        "doubtful": ("不确定", "in doubt"),
+        "withdrawn": ("不再告诉", "not told any more"),
+    },
+    "way": {
+        "reply": ("直接回复", "reply"),
+        "template": ("模板消息", "template message"),
+        "subscription": ("订阅通知", "subscription notice"),
+        "sms": ("短信", "text message"),
+        "bundle": ("随回复", "with an answer"),
+        "": ("–", "–"),
+    },
+}
+
 KINDS_OF: dict[str, Pairs] = {
+    **{f"notice_{what}": pairs for what, pairs in NOTICES.items()},
     "channel": CHANNEL,
     "language": {"zh": ("中文", "Chinese"), "en": ("英文", "English")},
     "status": {"active": ("正常", "active"), "alias": ("已合并", "joined"), "erased": ("已删除", "erased")}

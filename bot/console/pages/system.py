@@ -12,7 +12,7 @@ from typing import Any
 from starlette.responses import Response
 
 from bot.console import ROOT, page
-from bot.console.pages.people_words import KINDS_OF
+from bot.console.pages.people_words import KINDS_OF, NOTICES
 from bot.console.visit import Visit
 from storage import schema, state
 
@@ -65,21 +65,7 @@ WORDS = {
     "no_notices": ("还没有。", "None yet."),
     "notice": ("内容", "Notice"),
     "way": ("方式", "Way"),
-    "notice_friend_came": ("有朋友来了", "a friend came"),
-    "notice_late_answer": ("过时没发出的回复", "an answer that was too late"),
-    "state_queued": ("待发", "queued"),
-    "state_left": ("在网页聊天里", "in the web chat"),
-    "state_waiting": ("等下次回复", "waits for the next answer"),
-    "state_sent": ("已发", "sent"),
-    "state_bundled": ("随回复告诉了", "told with an answer"),
-    "state_doubtful": ("不确定", "in doubt"),
-    "state_withdrawn": ("不再告诉", "not told any more"),
-    "way_reply": ("直接回复", "reply"),
-    "way_template": ("模板消息", "template message"),
-    "way_subscription": ("订阅通知", "subscription notice"),
-    "way_sms": ("短信", "text message"),
-    "way_bundle": ("随回复", "with an answer"),
-    "way_": ("–", "–"),
+    **{f"{what}_{code}": pair for what in ("notice", "state", "way") for code, pair in NOTICES[what].items()},
     "chain": ("账本和记录的链", "The chain of ledger and records"),
     "head": ("链头", "Head"),
     "lag": ("还没封入", "Not sealed yet"),
