@@ -22,6 +22,7 @@ from storage.tables import instant, micros
 WAYS: Final = ("reply", "template", "subscription", "sms", "bundle")
 # By kind, what stands in its values; a template of WeChat may show these beside `text` and `day`.
 KINDS: Final[Mapping[str, frozenset[str]]] = {"friend_came": frozenset({"total"})}
+ASKED_BY: Final[Mapping[str, str]] = {"friend_came": "notices.ask_friend_came"}  # how a yes is asked for
 SHOWN_IN_ALL: Final = frozenset({"text", "day"})
 # Where a person's number stands among what they told us, and whether they agreed to text messages about it.
 NUMBER, NUMBER_AGREED = "mobile", "mobile_notices"
@@ -65,7 +66,7 @@ def ask(turn: Turn, kind: str) -> None:
     if agreed and turn.may_be_noticed(template):
         return
     page = f"{turn.heard.account}?lang={turn.language}"
-    _append(turn, len(turn.messages) - 1, turn.phrase(f"notices.ask_{kind}", page=page))
+    _append(turn, len(turn.messages) - 1, turn.phrase(ASKED_BY[kind], page=page))
 
 
 def _place(turn: Turn) -> str:

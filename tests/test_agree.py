@@ -17,6 +17,7 @@ from bot.played.wechat import PlayedWeChat
 from bot.site import agree
 from bot.wechat.faults import Fault
 from bot.wechat.script import signature
+from campaigns.notices import ASKED_BY, KINDS
 from tests.poster_house import PUBLIC, PosterHouse, poster_house
 from tests.wechat_house import Clock, House, settings
 
@@ -153,6 +154,4 @@ def test_accounts_that_cannot_ask_do_not(tmp_path: Path, table: str) -> None:
 def test_both_languages_say_the_same() -> None:
     assert agree.WORDS["zh"].keys() == agree.WORDS["en"].keys()
     assert len(agree.WORDS["zh"]["rules"]) == len(agree.WORDS["en"]["rules"])
-    from campaigns.notices import KINDS
-
-    assert agree.KINDS.keys() == KINDS.keys()
+    assert agree.KINDS.keys() == ASKED_BY.keys() == KINDS.keys()

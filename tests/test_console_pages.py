@@ -74,6 +74,17 @@ def test_the_story_is_masked_until_a_purpose_is_given_and_the_look_is_an_event(
     assert [canary for canary in filled.canaries if canary in service.get(path).text] == [], "masked again"
 
 
+def test_a_persons_notices_are_listed(house: ConsoleHouse, filled: Filled, service: Client) -> None:
+    with house.app.store.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO notice (id, subscriber, kind, phrase, data, at, state, way, reason, part) VALUES "
+            f"(7, {filled.one}, 'friend_came', '', '{{}}', 1795000000000000, 'sent', 'subscription', '', 0)"
+        )
+    page = service.get(f"/console/people/{filled.one}").text
+    told = text_of(page[page.index('<h2 id="notices">') :].partition("</section>")[0])
+    assert [words in told for words in ("有朋友来了", "已发", "订阅通知")] == [True] * 3
+
+
 def test_who_may_not_reveal_is_not_even_asked(house: ConsoleHouse, filled: Filled) -> None:
     path = f"/console/people/{filled.one}"
     for role in rights.ROLES:
