@@ -259,7 +259,8 @@ def _refuse_unlawful(connection: Connection, job: int, now: datetime) -> None:
             "FROM subscriber s WHERE s.id = delivery.subscriber), 'not_following') "
             "WHERE job = :job AND state = 'claimed' AND (EXISTS (SELECT 1 FROM subscriber s "
             "WHERE s.id = delivery.subscriber AND (NOT s.consent OR s.blocked_at IS NOT NULL)) "
-            "OR NOT EXISTS (SELECT 1 FROM identity i WHERE i.id = delivery.identity AND i.following AND i.address IS NOT NULL))"
+            "OR NOT EXISTS (SELECT 1 FROM identity i WHERE i.id = delivery.identity AND i.following "
+            "AND i.address IS NOT NULL))"
         ),
         {"at": micros(now), "job": job},
     )
