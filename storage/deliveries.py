@@ -34,7 +34,7 @@ _LEASED = "state IN ('passive', 'claimed', 'sending')"
 # What a page may fetch of pushes: what is due of a run that goes, by who still agrees, and nothing during a stop.
 _FETCHABLE = (
     "(d.run IS NULL OR (d.due_at <= :now AND EXISTS (SELECT 1 FROM push_run r JOIN subscriber s ON s.id = d.subscriber "
-    f"WHERE r.id = d.run AND r.state IN ('opening', 'running') AND s.consent AND {GOING})))"
+    f"WHERE r.id = d.run AND r.state IN ('opening', 'running') AND s.consent AND s.blocked_at IS NULL AND {GOING})))"
 )
 
 
@@ -155,7 +155,7 @@ def _pick(connection: Connection, which: str, *values: Any) -> list[Any]:
         "AND r.state IN ('opening', 'running'))))) LIMIT 1 OFFSET 0) "
         f"ORDER BY d.due_at LIMIT ?{locking}) "
         "SELECT p.id, p.account, p.subscriber, p.identity, i.address, i.following, t.said, p.part, p.kind, p.lane, "
-        "p.run, p.reason, s.consent, s.alias_of, i.heard_at, i.heard_kind, i.sent_since FROM picked p "
+        "p.run, p.reason, s.consent, s.blocked_at, s.alias_of, i.heard_at, i.heard_kind, i.sent_since FROM picked p "
         "JOIN subscriber s ON s.id = p.subscriber JOIN identity i ON i.id = p.identity "
         f"JOIN text t ON t.id = p.text WHERE p.id + 0 = p.id ORDER BY p.due_at, p.id{holding}",
         *values,
@@ -346,6 +346,8 @@ def _unlawful(row: Any) -> str:
         return "not_following"
     if row.run and row.alias_of is not None:
         return "joined"
+    if row.run and row.blocked_at is not None:
+        return "blocked"
     return "no_consent" if row.lane and not row.consent else ""
 
 

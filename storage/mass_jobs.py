@@ -80,8 +80,8 @@ def gather(connection: Connection, run: int, now: datetime, most: int = MOST) ->
 def take(connection: Connection, account: str, lease: str, machine_now: int, now: datetime) -> Job | None:
     """The next job of an account whose request may begin once this is committed.
 
-    Whoever took back consent or left since is refused here. None while an emergency stop stands, while its push is
-    paused, and when there is nothing to do.
+    Whoever took back consent, was blocked or left since is refused here. None while an emergency stop stands, while
+    its push is paused, and when there is nothing to do.
     """
     locking = "" if connection.dialect.name == "sqlite" else " FOR UPDATE OF j SKIP LOCKED"
     row = connection.execute(
@@ -254,12 +254,13 @@ def _refuse_unlawful(connection: Connection, job: int, now: datetime) -> None:
         ).all()  # fmt: skip
     connection.execute(
         text(
-            "UPDATE delivery SET state = 'refused', ended_at = :at, reason = CASE WHEN EXISTS (SELECT 1 "
-            "FROM subscriber s WHERE s.id = delivery.subscriber AND NOT s.consent) THEN 'no_consent' "
-            "ELSE 'not_following' END "
+            "UPDATE delivery SET state = 'refused', ended_at = :at, reason = COALESCE((SELECT CASE "
+            "WHEN s.blocked_at IS NOT NULL THEN 'blocked' WHEN NOT s.consent THEN 'no_consent' END "
+            "FROM subscriber s WHERE s.id = delivery.subscriber), 'not_following') "
             "WHERE job = :job AND state = 'claimed' AND (EXISTS (SELECT 1 FROM subscriber s "
-            "WHERE s.id = delivery.subscriber AND NOT s.consent) OR NOT EXISTS (SELECT 1 FROM identity i "
-            "WHERE i.id = delivery.identity AND i.following AND i.address IS NOT NULL))"
+            "WHERE s.id = delivery.subscriber AND (NOT s.consent OR s.blocked_at IS NOT NULL)) "
+            "OR NOT EXISTS (SELECT 1 FROM identity i WHERE i.id = delivery.identity AND i.following "
+            "AND i.address IS NOT NULL))"
         ),
         {"at": micros(now), "job": job},
     )

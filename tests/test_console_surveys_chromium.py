@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests.console_house import ConsoleHouse, serve_console
 from tests.survey_house import plain
-from tests.test_console_pages_chromium import Desktop, chromium, desktop  # noqa: F401
+from tests.test_console_pages_chromium import Desktop, desktop  # noqa: F401
 from tests.test_console_surveys import answer, change
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]

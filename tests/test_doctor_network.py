@@ -10,6 +10,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -340,7 +341,8 @@ def test_an_account_that_may_do_less_than_the_settings_say(tmp_path: Path) -> No
 
 
 def test_what_serving_nodes_were_refused_is_shown(tmp_path: Path, migrated_file: Path) -> None:
-    url = f"sqlite:///{migrated_file}"
+    shutil.copy(migrated_file, tmp_path / "koukou.db")  # all other tests copy this one too
+    url = f"sqlite:///{tmp_path}/koukou.db"
     store = Store(url)
     with store.begin() as connection:
         kept.keep(connection, "wechat:main:lacks:mass", {"path": "message/mass/sendall"}, 60)

@@ -67,6 +67,7 @@ class Machine(RuleBasedStateMachine):
         self.got: Counter[tuple[str, int]] = Counter()  # certainly arrived, by text and person
         self.closed: dict[int, int] = {}  # requests for a push that is cancelled
         self.begun: list[tuple[int, int]] = []  # (person, push) of every request
+        self.wrong: list[str] = []  # requests that should not have been made
         self.fate = "sent"
         self.keys = 0
         self.line.fate = self.answer
@@ -77,8 +78,11 @@ class Machine(RuleBasedStateMachine):
 
     def answer(self, parcel: Any) -> Outcome:
         person, number = int(parcel.address[-4:]), int(parcel.message["text"].split("号")[0].removeprefix("第"))
-        assert self.consent[person] and not self.blocked[person], "a request to one who left"
-        assert self.states[number] not in ("cancelled", "paused", "draft"), self.states[number]
+        # Kept, for the sender would take a fault here for the channel's.
+        if not self.consent[person] or self.blocked[person]:
+            self.wrong.append(f"{person} has left, and was sent {number}")
+        if self.states[number] in ("cancelled", "paused", "draft"):
+            self.wrong.append(f"{number} is {self.states[number]}, and was sent to {person}")
         self.begun.append((person, number))
         return Outcome(self.fate, "" if self.fate == "sent" else "said_so")  # type: ignore[arg-type]
 
@@ -91,7 +95,7 @@ class Machine(RuleBasedStateMachine):
         content = {**SERVICE, "text": {"zh": f"第{number}号", "en": f"第{number}号"}}
         return {"content": content, "audience": "everyone", "schedule": schedule, "limits": {"errors": 100}}
 
-    @rule(minutes=st.integers(1, 30), daily=st.booleans(), hurry=st.booleans())
+    @rule(minutes=st.integers(1, 30), daily=st.booleans(), hurry=st.sampled_from([True, True, True, False]))
     def create(self, minutes: int, daily: bool, hurry: bool) -> None:
         if len(self.states) > 4:
             return
@@ -190,7 +194,7 @@ class Machine(RuleBasedStateMachine):
 
     # ---- time
 
-    @rule(minutes=st.sampled_from([0, 1, 7, 25, 150, 24 * 60]), slices=st.integers(0, 3))
+    @rule(minutes=st.sampled_from([30, 7, 7, 30, 30, 1, 0, 150, 24 * 60]), slices=st.sampled_from([0, 0, 0, 1, 2, 3]))
     def tick(self, minutes: int, slices: int) -> None:
         """Time passes and any node steps; now and then only a slice or two is opened before something else happens."""
         self.house.talk.now += timedelta(minutes=minutes)
@@ -208,6 +212,12 @@ class Machine(RuleBasedStateMachine):
                 self.states[number] = "running"
         self.wait(self.house.step())
         self.follow()
+
+    @rule()
+    def its_time_comes(self) -> None:
+        """Written, approved and due: else most histories would end before anything is sent."""
+        self.create(7, False, True)
+        self.tick(7, 0)
 
     @rule()
     def patience(self) -> None:
@@ -229,6 +239,7 @@ class Machine(RuleBasedStateMachine):
     def everybody_once(self) -> None:
         if not hasattr(self, "states"):
             return
+        assert self.wrong == []
         self.seen.update(set(self.states.values()))
         self.seen.update({f"{row.state}/{row.reason}" for row in self.rows(f"SELECT DISTINCT state, reason {WHERE}")})
         assert self.rows(f"SELECT run, subscriber {WHERE} GROUP BY 1, 2 HAVING COUNT(*) > 1") == []
@@ -281,6 +292,7 @@ def _machine(url: str, examples: int, steps: int) -> Counter[str]:
                 max_examples=examples,
                 stateful_step_count=steps,
                 deadline=None,
+                derandomize=True,  # what the histories come upon is asserted
                 suppress_health_check=list(HealthCheck),
             ),
         )
@@ -289,6 +301,8 @@ def _machine(url: str, examples: int, steps: int) -> Counter[str]:
 
 def test_any_history_of_pushes_adds_up(database_url: str) -> None:
     sqlite = database_url.startswith("sqlite")
-    seen = _machine(database_url, 20 if sqlite else 4, 25)
+    seen = _machine(database_url, 40 if sqlite else 4, 25)
     if sqlite:  # histories in which little happens prove little
-        assert seen.keys() >= {"running", "done", "cancelled", "sent/", "refused/no_consent"}, seen
+        assert seen.keys() >= {"running", "done", "sent/", "queued/resent", "refused/no_consent", "refused/blocked"}, (
+            seen
+        )

@@ -7,9 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from bot.channels import MassOutcome
-from campaigns import pushing, stopping
+from campaigns import pushing, standing, stopping
 from storage import copies, push_runs, pushes
 from storage.tables import micros
 from tests.push_house import CONTENT, MORNING, PushHouse, crowd, push_house, talked
@@ -23,7 +24,7 @@ async def leave(house: PushHouse, number: int, channel: str = "telegram") -> Non
     await talked(house.talk, "退订", f"{channel}-{number:04d}", channel)
 
 
-@pytest.mark.parametrize("when", ["before opening", "between opening and claiming", "between claim and request"])
+@pytest.mark.parametrize("when", ["before opening", "between opening and claiming"])
 def test_whoever_leaves_before_the_request_gets_none(database_url: str, when: str) -> None:
     async def journey() -> None:
         async with push_house(database_url) as house:
@@ -36,16 +37,31 @@ def test_whoever_leaves_before_the_request_gets_none(database_url: str, when: st
                 pass
             if when == "between opening and claiming":
                 await leave(house, 2)
-            elif when == "between claim and request":
-
-                async def late() -> None:
-                    await leave(house, 2)
-
-                house.once_claimed.append(late)
             await house.step(2)
             assert await house.counts(push) == {"sent": 5, "refused/no_consent": 1}
             assert "telegram-0002" not in {parcel.address for parcel in house.lines["telegram"].sent}
             assert await house.state(push) == ("done", ["done"])
+
+    run(journey())
+
+
+def test_whoever_is_blocked_after_the_opening_gets_none(database_url: str) -> None:
+    async def journey() -> None:
+        async with push_house(database_url) as house:
+            await crowd(house.talk, telegram=3, wechat=3)
+            push = await house.approved()
+            house.talk.now = MORNING
+            while await house.slice(push, 9) is not None:
+                pass
+            for address in ("telegram-0001", "wechat-0001"):
+                (person,) = await house.talk.writer.run(
+                    lambda connection, address=address: connection.execute(
+                        text("SELECT subscriber FROM identity WHERE address = :address"), {"address": address}
+                    ).one()
+                )
+                await house.act(lambda desk, person=person: standing.block(desk, person))
+            await house.step(2)
+            assert await house.counts(push) == {"sent": 2, "handed_over": 2, "refused/blocked": 2}
 
     run(journey())
 
@@ -82,7 +98,7 @@ def test_whoever_leaves_before_a_mass_send_is_not_in_it(database_url: str) -> No
     run(journey())
 
 
-def test_a_stop_between_claim_and_request_of_a_push_holds_it(database_url: str) -> None:
+def test_a_stop_before_the_claim_of_a_push_holds_it(database_url: str) -> None:
     async def journey() -> None:
         async with push_house(database_url) as house:
             await crowd(house.talk, telegram=5)
@@ -93,7 +109,7 @@ def test_a_stop_between_claim_and_request_of_a_push_holds_it(database_url: str) 
             async def stop() -> None:
                 await house.act(stopping.stop)
 
-            house.once_claimed.append(stop)
+            house.before_claim.append(stop)
             await house.step(2)
             assert house.lines["telegram"].sent == []
             assert await house.counts(push) == {"queued": 5}
