@@ -33,6 +33,7 @@ QUEUE_MAX = 4_000
 ANSWER_SECONDS = 4.0  # WeChat cuts the line at 5
 _ELSEWHERE_PAUSE = 0.05
 _SETTLE_SECONDS = 0.01
+_GATHER_SECONDS, _IDLE_ROUNDS = 0.004, 3
 _MARK_PAUSE = 0.2
 _PLAN_TRIES = 3
 _JOB_TRIES = 6  # at half a second each: longer than PostgreSQL leaves a frozen node its locks
@@ -189,6 +190,7 @@ class Writer:
         while True:
             await self._something_to_do()
             if self._entries:
+                await self._gather()
                 await self._decide_all(self._take())
             if self._jobs:
                 await self._work(self._jobs.popleft())
@@ -208,6 +210,18 @@ class Writer:
                 await asyncio.wait_for(self._woken.wait(), _SETTLE_SECONDS)
             if not self._entries:
                 return
+
+    async def _gather(self) -> None:
+        """Let in who stands at the door: a group of one costs as much as half a dozen more of its messages.
+
+        A caller who was just answered and writes again needs some rounds of the loop to be read, opened and queued.
+        """
+        until = self.loop.time() + _GATHER_SECONDS
+        before, idle = len(self._entries), 0
+        while idle < _IDLE_ROUNDS and before < GROUP_MAX and self.loop.time() < until:
+            await asyncio.sleep(0)
+            idle = idle + 1 if len(self._entries) == before else 0
+            before = len(self._entries)
 
     def _take(self) -> list[Incoming]:
         """The next group, in the order of coming."""
