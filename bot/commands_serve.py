@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from bot import terminal
-from bot.commands_staff import welcome
 from bot.terminal import language, refuse, say
 
 if TYPE_CHECKING:
@@ -25,8 +24,9 @@ def serve(context: typer.Context) -> None:
     """启动服务 | serve."""
     import uvicorn
 
-    from bot import logs
+    from bot import logs  # first of ours: it loads structlog without what costs most of it
     from bot.app import NothingToServe, open_app
+    from bot.commands_staff import welcome
     from bot.wire import Protocol
     from storage import schema
     from storage.store import StoreLocked
