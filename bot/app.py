@@ -157,7 +157,7 @@ class App:
         assert number is not None
         library = self.library_of(number)
         # Until its encoder is loaded, which takes seconds, the FAQ judges by characters alone.
-        threading.Thread(target=_warm, args=(library,), daemon=True).start()
+        threading.Thread(target=_warm, args=(library, self.writer is not None), daemon=True).start()
         return library
 
     @property
@@ -166,12 +166,12 @@ class App:
             return revisions.campaigns(connection)[0]
 
 
-def _warm(library: Library) -> None:
+def _warm(library: Library, another: bool) -> None:
     if not library.faq.warm():
         _log.info("faq_by_characters", hint="install the extra [semantic] for questions put in other words")
     # What stands for as long as the plan does is not looked through for garbage again and again: each look, at some
     # hundred thousand objects, held up everybody for a tenth of a second.
-    if gc.get_freeze_count():  # a former plan's
+    if another:  # what stood for the former one's
         gc.unfreeze()
         gc.collect()
     gc.freeze()
