@@ -68,6 +68,7 @@ def serve(context: typer.Context) -> None:
         host=host.strip("[]"),
         port=int(port),
         http=Protocol,
+        ws="none",
         log_config=None,
         access_log=False,
         lifespan="on",
