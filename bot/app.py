@@ -43,6 +43,9 @@ from storage.sealer import Sealer
 from storage.store import Store
 from storage.vault import Vault, secret_for
 
+# Libraries that are loaded beside the event loop still keep it from running half of the time: whoever waits for a node
+# to be ready is answered first.
+_SOON_SECONDS = 0.1
 _log = structlog.get_logger(__name__)
 
 
@@ -107,9 +110,14 @@ class App:
         self._handoff = Handoff(self)
         await self._handoff.start()
         self._tasks.append(asyncio.create_task(keep_journal(self.store, Journal(terminal.journal(self.settings)))))
-        self._tasks.append(asyncio.create_task(self.silence.until_released(_greet)))
-        self.schedule.start()
+        self._tasks.append(asyncio.create_task(self._go_on(self.schedule, self.silence)))
         self.ready = True
+
+    async def _go_on(self, schedule: Schedule, silence: Silence) -> None:
+        """Tick and greet: what readiness does not need, and what loads more libraries than all before it."""
+        await asyncio.sleep(_SOON_SECONDS)
+        schedule.start()
+        await silence.until_released(_greet)
 
     def warnings(self) -> list[str]:
         """What its operator should know at the start: a restored copy keeps silent."""
@@ -157,7 +165,9 @@ class App:
         assert number is not None
         library = self.library_of(number)
         # Until its encoder is loaded, which takes seconds, the FAQ judges by characters alone.
-        threading.Thread(target=_warm, args=(library, self.writer is not None), daemon=True).start()
+        warming = threading.Timer(_SOON_SECONDS, _warm, (library, self.writer is not None))
+        warming.daemon = True
+        warming.start()
         return library
 
     @property

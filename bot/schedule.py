@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -152,7 +152,7 @@ def _ticker() -> AsyncIOScheduler:
     return AsyncIOScheduler(timezone="UTC")
 
 
-def _calm(step: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[None]]:
+def _calm(step: Callable[[], Awaitable[Any]]) -> Callable[[], Coroutine[Any, Any, None]]:
     """A tick that fails is logged and tried again by the next."""
 
     async def tick() -> None:
