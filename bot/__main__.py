@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 refused with a reason, 2 wrong usage. Reading commands tak
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -86,6 +87,8 @@ def called(arguments: list[str]) -> Iterable[str]:
 
 def main() -> None:
     """Entry point of the `koukou` script."""
+    # pydantic would look through every installed package for plugins, and let strangers have a say in what is valid.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     arguments = config_first(sys.argv[1:])
     spoken.run(command_line(called(arguments)), arguments)
 

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    Index,
     Integer,
     LargeBinary,
     SmallInteger,
@@ -22,7 +21,7 @@ from sqlalchemy import (
 )
 
 from storage import declaring
-from storage.declaring import Field, Row
+from storage.declaring import Field, Index, Row
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -505,7 +504,7 @@ class RevisionFile(Row):
     digest: str = _text()
 
 
-metadata = declaring.metadata
+metadata, whole = declaring.metadata, declaring.whole
 
 # The rest of the tables, made from the pieces above.
 from storage import (  # noqa: E402, F401

@@ -8,9 +8,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import CheckConstraint, Index
+from sqlalchemy import CheckConstraint
 
-from storage.declaring import Field, Row
+from storage.declaring import Field, Index, Row
 from storage.tables import _at, _big, _text
 
 

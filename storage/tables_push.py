@@ -8,9 +8,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, text
 
-from storage.declaring import Field, Row
+from storage.declaring import Field, Index, Row
 from storage.tables import _at, _big, _id, _text
 
 _WAITS = text("next_at IS NOT NULL")

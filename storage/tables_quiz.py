@@ -8,9 +8,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import Index, SmallInteger
+from sqlalchemy import SmallInteger
 
-from storage.declaring import Field, Row
+from storage.declaring import Field, Index, Row
 from storage.tables import _NARROW, _at, _big, _text
 
 

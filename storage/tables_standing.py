@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import CheckConstraint, Index
+from sqlalchemy import CheckConstraint
 
-from storage.declaring import Row
+from storage.declaring import Index, Row
 from storage.tables import _at, _big, _id, _text
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, text
 
-from storage.declaring import Field, Row
+from storage.declaring import Field, Index, Row
 from storage.tables import _at, _text
 
 _STANDING = text("ended_at IS NULL")

@@ -8,9 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import Index
-
-from storage.declaring import Field, Row
+from storage.declaring import Field, Index, Row
 from storage.tables import _NARROW, _at, _big, _text
 
 
