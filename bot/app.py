@@ -30,6 +30,7 @@ from bot.pushing import Pushes
 from bot.schedule import SLOT_STALE_SECONDS, Schedule
 from bot.sender import Sender
 from bot.service import House
+from bot.site import pages as site_pages
 from bot.sms import Provider, open_provider
 from bot.writer import Writer
 from campaigns import push_plan, rights, running, words
@@ -117,6 +118,7 @@ class App:
         """Tick and greet: what readiness does not need, and what loads more libraries than all before it."""
         await asyncio.sleep(_SOON_SECONDS)
         schedule.start()
+        await asyncio.to_thread(site_pages.templates)  # or the first page would hold up everybody
         await silence.until_released(_greet)
 
     def warnings(self) -> list[str]:
