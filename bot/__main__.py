@@ -5,48 +5,56 @@ Exit codes: 0 done, 1 refused with a reason, 2 wrong usage. Reading commands tak
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bot import commands_stop, spoken
-from bot.commands_act import act_cli
-from bot.commands_backup import backup_cli
-from bot.commands_doctor import doctor
-from bot.commands_plan import plan_cli
-from bot.commands_poster import poster_cli
-from bot.commands_push import push_cli
-from bot.commands_segment import segment_cli
-from bot.commands_serve import serve
-from bot.commands_staff import staff_cli
-from bot.commands_standing import referral_cli
-from bot.commands_storage import db_cli, ledger_cli, subscriber_cli
-from bot.commands_wechat import wechat_cli
+from bot import spoken
 
-cli = typer.Typer(no_args_is_help=True, help="口口相传：按方案运行推广和推荐活动 | Koukou runs a written campaign plan")
-
-cli.command()(serve)
-cli.command()(doctor)
-cli.command("stop")(commands_stop.stop)
-cli.command("resume")(commands_stop.resume)
-# A new group of commands is one line here; help is written `中文 | english`.
-cli.add_typer(plan_cli, name="plan")
-cli.add_typer(act_cli, name="act")
-cli.add_typer(push_cli, name="push")
-cli.add_typer(subscriber_cli, name="subscriber")
-cli.add_typer(referral_cli, name="referral")
-cli.add_typer(ledger_cli, name="ledger")
-cli.add_typer(db_cli, name="db")
-cli.add_typer(backup_cli, name="backup")
-cli.add_typer(staff_cli, name="staff")
-cli.add_typer(segment_cli, name="segment")
-cli.add_typer(poster_cli, name="poster")
-cli.add_typer(wechat_cli, name="wechat")
+# A new command or group of commands is one line here, the function or the group that its module holds; help is written
+# `中文 | english`. Only the module of the command that is called is loaded, all of them where help lists them: a node
+# that was killed should not spend its start on commands that nobody called.
+COMMANDS = {
+    "serve": "bot.commands_serve:serve",
+    "doctor": "bot.commands_doctor:doctor",
+    "stop": "bot.commands_stop:stop",
+    "resume": "bot.commands_stop:resume",
+    "plan": "bot.commands_plan:plan_cli",
+    "act": "bot.commands_act:act_cli",
+    "push": "bot.commands_push:push_cli",
+    "subscriber": "bot.commands_standing:subscriber_cli",
+    "referral": "bot.commands_standing:referral_cli",
+    "ledger": "bot.commands_storage:ledger_cli",
+    "db": "bot.commands_storage:db_cli",
+    "backup": "bot.commands_backup:backup_cli",
+    "staff": "bot.commands_staff:staff_cli",
+    "segment": "bot.commands_segment:segment_cli",
+    "poster": "bot.commands_poster:poster_cli",
+    "wechat": "bot.commands_wechat:wechat_cli",
+}
 
 
-@cli.callback()
+def command_line(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The commands of these names, which is all of them unless it is known which one is called."""
+    cli = typer.Typer(
+        no_args_is_help=True, help="口口相传：按方案运行推广和推荐活动 | Koukou runs a written campaign plan"
+    )
+    cli.callback()(_options)
+    for name in names:
+        module, _, member = COMMANDS[name].partition(":")
+        found = getattr(import_module(module), member)
+        if isinstance(found, typer.Typer):
+            cli.add_typer(found, name=name)
+        else:
+            cli.command(name)(found)
+    return cli
+
+
 def _options(
     config: Annotated[
         Path | None, typer.Option(help="设置文件，默认 config.toml | settings file, default config.toml")
@@ -70,9 +78,19 @@ def config_first(arguments: list[str]) -> list[str]:
     return front + rest
 
 
+def called(arguments: list[str]) -> Iterable[str]:
+    """The command that `arguments` (as `config_first` puts them) call; all where they name none of them."""
+    words = arguments[2:] if arguments[:1] == ["--config"] else arguments
+    words = [word for word in words if not word.startswith("--config=")]
+    return words[:1] if words and words[0] in COMMANDS else COMMANDS
+
+
 def main() -> None:
     """Entry point of the `koukou` script."""
-    spoken.run(cli, config_first(sys.argv[1:]))
+    # pydantic would look through every installed package for plugins, and let strangers have a say in what is valid.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    arguments = config_first(sys.argv[1:])
+    spoken.run(command_line(called(arguments)), arguments)
 
 
 if __name__ == "__main__":

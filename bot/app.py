@@ -30,6 +30,7 @@ from bot.pushing import Pushes
 from bot.schedule import SLOT_STALE_SECONDS, Schedule
 from bot.sender import Sender
 from bot.service import House
+from bot.site import pages as site_pages
 from bot.sms import Provider, open_provider
 from bot.writer import Writer
 from campaigns import push_plan, rights, running, words
@@ -43,6 +44,9 @@ from storage.sealer import Sealer
 from storage.store import Store
 from storage.vault import Vault, secret_for
 
+# Libraries that are loaded beside the event loop still keep it from running half of the time: whoever waits for a node
+# to be ready is answered first.
+_SOON_SECONDS = 0.1
 _log = structlog.get_logger(__name__)
 
 
@@ -107,9 +111,15 @@ class App:
         self._handoff = Handoff(self)
         await self._handoff.start()
         self._tasks.append(asyncio.create_task(keep_journal(self.store, Journal(terminal.journal(self.settings)))))
-        self._tasks.append(asyncio.create_task(self.silence.until_released(_greet)))
-        self.schedule.start()
+        self._tasks.append(asyncio.create_task(self._go_on(self.schedule, self.silence)))
         self.ready = True
+
+    async def _go_on(self, schedule: Schedule, silence: Silence) -> None:
+        """Tick and greet: what readiness does not need, and what loads more libraries than all before it."""
+        await asyncio.sleep(_SOON_SECONDS)
+        schedule.start()
+        await asyncio.to_thread(site_pages.templates)  # or the first page would hold up everybody
+        await silence.until_released(_greet)
 
     def warnings(self) -> list[str]:
         """What its operator should know at the start: a restored copy keeps silent."""
@@ -157,7 +167,9 @@ class App:
         assert number is not None
         library = self.library_of(number)
         # Until its encoder is loaded, which takes seconds, the FAQ judges by characters alone.
-        threading.Thread(target=_warm, args=(library,), daemon=True).start()
+        warming = threading.Timer(_SOON_SECONDS, _warm, (library, self.writer is not None))
+        warming.daemon = True
+        warming.start()
         return library
 
     @property
@@ -166,12 +178,12 @@ class App:
             return revisions.campaigns(connection)[0]
 
 
-def _warm(library: Library) -> None:
+def _warm(library: Library, another: bool) -> None:
     if not library.faq.warm():
         _log.info("faq_by_characters", hint="install the extra [semantic] for questions put in other words")
     # What stands for as long as the plan does is not looked through for garbage again and again: each look, at some
     # hundred thousand objects, held up everybody for a tenth of a second.
-    if gc.get_freeze_count():  # a former plan's
+    if another:  # what stood for the former one's
         gc.unfreeze()
         gc.collect()
     gc.freeze()

@@ -163,15 +163,16 @@ def first_administrator(app: Any) -> str:
 
     Several nodes that start together make one.
     """
-    from bot import logs
-    from campaigns import rights
-    from campaigns import staff as acts
-    from campaigns.desk import Desk
     from storage import schema, staff
 
     with app.store.read() as connection:
         if not staff.is_empty(connection):
             return ""
+    from bot import logs
+    from campaigns import rights
+    from campaigns import staff as acts
+    from campaigns.desk import Desk
+
     password, hashed, until = _one_time()
     logs.protect([password])
     with app.store.begin() as connection:

@@ -14,7 +14,16 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-import structlog
+# structlog takes rich along where it finds it, for tracebacks that show local variables: a secret may be among them, so
+# none are made here, and loading rich for them takes ten times as long as structlog itself. None means not to be found.
+_RICH = "rich" not in sys.modules
+if _RICH:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+try:
+    import structlog
+finally:
+    if _RICH:
+        del sys.modules["rich"]
 
 HIDDEN = "***"
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.channels import Busy
 from bot.writer import Writer
@@ -20,6 +19,9 @@ from storage import deliveries, holds, kept, nodes, retention, timers
 from storage.incoming import Incoming
 from storage.sealer import Sealer
 from storage.store import DatabaseFault, machine_now
+
+if TYPE_CHECKING:
+    from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 SLOT_STALE_SECONDS = 30.0
 TIMERS_AT_ONCE = 200
@@ -48,7 +50,8 @@ class Schedule:
         self._pushes = pushes
         self._writer, self._sealer, self._holder, self._now = writer, sealer, holder, now
         self._daily = daily
-        self._ticker = AsyncIOScheduler(timezone="UTC")
+        self._ticker: AsyncIOScheduler | None = None
+        self._beginning: asyncio.Task[None] | None = None
         self.sealed = self.retained = 0
         self.retained_at = 0.0  # when the last look for what is past its retention ended, seconds since 1970
         self.held = False  # a restored copy: timers and daily work, which may speak, wait for its release
@@ -110,7 +113,11 @@ class Schedule:
         return daily
 
     def start(self) -> None:
-        """Begin ticking."""
+        """Begin ticking, as soon as the ticker is loaded: readiness does not wait for it."""
+        self._beginning = asyncio.create_task(_calm(self._begin)())
+
+    async def _begin(self) -> None:
+        ticker = await asyncio.to_thread(_ticker)
         every: list[tuple[Callable[[], Awaitable[Any]], float]] = [
             (self.timers, 1),
             *([(self._unless_held(self._pushes), 0.5)] if self._pushes else []),
@@ -122,19 +129,30 @@ class Schedule:
             *[(self._unless_held(work), _DAILY_LOOK_SECONDS) for work in self._daily],
         ]
         for step, seconds in every:
-            self._ticker.add_job(_calm(step), "interval", seconds=seconds, max_instances=1, coalesce=True)
+            ticker.add_job(_calm(step), "interval", seconds=seconds, max_instances=1, coalesce=True)
         # The first look for what is old soon after the start: a service that is restarted often must not miss it.
         soon = datetime.now(UTC) + timedelta(seconds=_RETENTION_SOON_SECONDS)
-        self._ticker.add_job(_calm(self.retain), "date", run_date=soon)
-        self._ticker.start()
+        ticker.add_job(_calm(self.retain), "date", run_date=soon)
+        ticker.start()
+        self._ticker = ticker
 
     async def close(self) -> None:
         """Stop ticking."""
-        self._ticker.shutdown(wait=False)
+        if self._beginning:
+            self._beginning.cancel()
+        if self._ticker:
+            self._ticker.shutdown(wait=False)
         await asyncio.sleep(0)
 
 
-def _calm(step: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[None]]:
+def _ticker() -> AsyncIOScheduler:
+    """APScheduler looks through every installed package as it is loaded, which is nothing for the event loop."""
+    from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+    return AsyncIOScheduler(timezone="UTC")
+
+
+def _calm(step: Callable[[], Awaitable[Any]]) -> Callable[[], Coroutine[Any, Any, None]]:
     """A tick that fails is logged and tried again by the next."""
 
     async def tick() -> None:

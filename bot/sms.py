@@ -6,13 +6,16 @@ taken; 4xx refuse; 429 asks to wait. What another provider wants is a few lines 
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import Protocol
-
-import aiohttp
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
 
 from bot.channels import Outcome
 from bot.settings import SmsSettings
+
+if TYPE_CHECKING:
+    import aiohttp
 
 _SECONDS, _TRIES = 8.0, 3  # together less than the sender gives a message
 _KEY_REFUSED = frozenset({401, 403})
@@ -66,6 +69,9 @@ class HttpProvider:
             await session.close()
 
     async def _ask(self, body: dict[str, str]) -> Outcome:
+        await asyncio.to_thread(import_module, "aiohttp")  # which takes a while the first time
+        import aiohttp
+
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=_SECONDS)
             self._session = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from importlib import import_module
 from inspect import isfunction, ismethod
 from typing import TYPE_CHECKING, Any
 
@@ -83,8 +84,7 @@ def pieces(app: App) -> dict[str, Any]:
         return JSONResponse(said, 503 if reasons else 200)
 
     async def measured(request: Request) -> Response:
-        from bot import metrics  # first use: readiness does not wait for it
-
+        metrics = await asyncio.to_thread(import_module, "bot.metrics")  # first use: readiness does not wait for it
         assert app.writer
         house = metrics.House(app.writer, lambda: _open(app), lambda: _upkeep(app), lambda: _notices(app))
         return Response(await asyncio.to_thread(metrics.render, house), media_type="text/plain; version=0.0.4")
@@ -118,11 +118,15 @@ def _console(app: App) -> list[BaseRoute]:
     """Everything under /console. The pages and what they need are loaded with the first request for one."""
     opened: list[Any] = []
 
+    def make() -> Any:
+        from bot.console.door import Console
+
+        return Console(app)
+
     async def console(request: Request) -> Response:
         if not opened:
-            from bot.console.door import Console
-
-            opened.append(Console(app))
+            made = await asyncio.to_thread(make)  # or conversations would wait until all pages are loaded
+            opened[:] = opened or [made]
         response: Response = await opened[0].answer(request)
         return response
 

@@ -13,12 +13,13 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from pydantic import ValidationError
+
 from content import faq, phrases, quizzes, surveys, toml
 from content.faults import Fault, PlanFaults, Said, Severity
 from content.plan import audience, lawful, reading, rules
 from content.plan.model import Plan
 from content.plan.small import completed
-from content.posters import checking
 from content.toml import Document, TomlFault
 
 PLAN = "plan.toml"
@@ -116,15 +117,18 @@ class Bundle:
             document = self.document()
         except TomlFault as error:
             raise PlanFaults([_not_toml(error)]) from error
-        _, findings = reading.parts_of(document.data)
-        if findings:
-            raise PlanFaults(_placed(document, findings))
         whole = completed(document.data)
-        return Plan.model_validate(whole, context=reading.context_of(whole))
+        try:
+            return Plan.model_validate(whole, context=reading.context_of(whole))
+        except ValidationError as wrong:  # only then every part is read by itself, so that no fault hides another
+            _, findings = reading.parts_of(document.data)
+            raise PlanFaults(_placed(document, findings)) from wrong
 
     def check(self, runs: frozenset[str], words: Collection[str] = ()) -> list[Fault]:
         """Everything found in one pass, by file and line. `runs` names the clauses that this version runs, `words` the
         commands that can be typed; where none are given, what buttons say is not looked at."""
+        from content.posters import checking  # how posters are drawn: only a check asks, no start of a node
+
         documents: dict[str, Document] = {}
         found: list[Fault] = []
         for name in self.files:

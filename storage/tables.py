@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    Index,
     Integer,
     LargeBinary,
     SmallInteger,
@@ -20,7 +19,9 @@ from sqlalchemy import (
     TypeDecorator,
     text,
 )
-from sqlmodel import Field, SQLModel
+
+from storage import declaring
+from storage.declaring import Field, Index, Row
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -68,7 +69,7 @@ _TAKING_PART = text("kind IN ('touched', 'poster', 'quiz_started')")
 
 
 def _id(**more: Any) -> Any:
-    return Field(primary_key=True, sa_type=_Id, sa_column_kwargs={"autoincrement": False}, **more)
+    return Field(primary_key=True, sa_type=_Id, autoincrement=False, **more)
 
 
 def _big(**more: Any) -> Any:
@@ -83,7 +84,7 @@ def _at(**more: Any) -> Any:
     return Field(sa_type=Instant, **more)
 
 
-class IdBlock(SQLModel, table=True):
+class IdBlock(Row):
     """The next unused id; writers take blocks of it, so that a row costs no round trip."""
 
     __tablename__: ClassVar[str] = "id_block"
@@ -91,10 +92,10 @@ class IdBlock(SQLModel, table=True):
     next: int = _big()
 
 
-class Installation(SQLModel, table=True):
+class Installation(Row):
     """One row: what is true of the database as a whole. Its schema, and whether it is a restored copy."""
 
-    number: int = Field(primary_key=True, sa_type=SmallInteger, sa_column_kwargs={"autoincrement": False})
+    number: int = Field(primary_key=True, sa_type=SmallInteger, autoincrement=False)
     revision: str = _text()  # the migration it is at
     oldest: str = _text()  # the oldest version, by its newest migration, that may serve it
     tx_offset: int = _big()  # added to PostgreSQL's own transaction numbers, so that they go on above restored ones
@@ -102,7 +103,7 @@ class Installation(SQLModel, table=True):
     released_at: datetime | None = _at(default=None)
 
 
-class Erasure(SQLModel, table=True):
+class Erasure(Row):
     """Who left or asked to be forgotten, by keyed hash alone, so that it can be done again in a restored copy."""
 
     __table_args__ = (Index("ix_erasure_noted", "noted_at"),)
@@ -113,19 +114,19 @@ class Erasure(SQLModel, table=True):
     noted_at: datetime = _at()  # machine time
 
 
-class Node(SQLModel, table=True):
+class Node(Row):
     """Serving processes: each holds one slot, whose number names its issue accounts for ever."""
 
     slot: int = Field(
         primary_key=True,
         sa_type=SmallInteger,
-        sa_column_kwargs={"autoincrement": False},
+        autoincrement=False,
     )
     holder: str = _text()
     beat_at: datetime = _at()  # machine time
 
 
-class Kept(SQLModel, table=True):
+class Kept(Row):
     """Small shared values with an end in machine time: access tokens, ids of uploaded pictures, capabilities."""
 
     key: str = _text(primary_key=True)
@@ -133,7 +134,7 @@ class Kept(SQLModel, table=True):
     until: datetime = _at(index=True)
 
 
-class Rate(SQLModel, table=True):
+class Rate(Row):
     """One row per channel account: up to when its rate is spent by all nodes together, and a common pause."""
 
     account: str = _text(primary_key=True)
@@ -145,7 +146,7 @@ class Rate(SQLModel, table=True):
     )  # what was granted in the last second: `slot:count` of ten milliseconds each
 
 
-class Subscriber(SQLModel, table=True):
+class Subscriber(Row):
     """One person, whatever the channel. Names and numbers are in `profile`, encrypted."""
 
     __table_args__ = (Index("ix_subscriber_alias", "alias_of", sqlite_where=_JOINED, postgresql_where=_JOINED),)
@@ -164,7 +165,7 @@ class Subscriber(SQLModel, table=True):
     owed: bool | None = Field(default=None)  # notices wait to be told with the next answer
 
 
-class Identity(SQLModel, table=True):
+class Identity(Row):
     """A subscriber on one channel account. `digest` finds it; `address` is what the platform calls the person, and is
     removed when the person leaves the account or is forgotten."""
 
@@ -185,7 +186,7 @@ class Identity(SQLModel, table=True):
     parked_until: datetime | None = _at(default=None)  # gone: what is kept under the hash is erased then
 
 
-class JoinCode(SQLModel, table=True):
+class JoinCode(Row):
     """A code by which its person can be joined with another channel of theirs, once; only its keyed hash is kept."""
 
     __tablename__: ClassVar[str] = "join_code"
@@ -198,7 +199,7 @@ class JoinCode(SQLModel, table=True):
     made_at: datetime | None = _at(default=None)  # a stop since then lengthens it
 
 
-class PersonKey(SQLModel, table=True):
+class PersonKey(Row):
     """The key under which one person's fields are encrypted, itself wrapped; destroying the row forgets them."""
 
     __tablename__: ClassVar[str] = "person_key"
@@ -206,14 +207,14 @@ class PersonKey(SQLModel, table=True):
     wrapped: bytes = Field(sa_type=LargeBinary)
 
 
-class Profile(SQLModel, table=True):
+class Profile(Row):
     """What a person told us of themselves (name, number, address), encrypted under their key."""
 
     subscriber: int = _id()
     sealed: bytes = Field(sa_type=LargeBinary)
 
 
-class Consent(SQLModel, table=True):
+class Consent(Row):
     """Each time campaign messages were agreed to or refused, with date, wording and the words heard."""
 
     __table_args__ = (Index("ix_consent_subscriber", "subscriber"),)
@@ -224,7 +225,7 @@ class Consent(SQLModel, table=True):
     at: datetime = _at()
 
 
-class InboxKey(SQLModel, table=True):
+class InboxKey(Row):
     """The narrow table that makes a message count once: its key, and the text row that holds the answer."""
 
     __tablename__: ClassVar[str] = "inbox_key"
@@ -234,7 +235,7 @@ class InboxKey(SQLModel, table=True):
     at: datetime = _at(index=True)
 
 
-class Said(SQLModel, table=True):
+class Said(Row):
     """The only table with plain message texts: what was heard and what was answered; emptied after its retention."""
 
     __tablename__: ClassVar[str] = "text"
@@ -252,7 +253,7 @@ class Said(SQLModel, table=True):
     said: str | None = _text(default=None)  # JSON: list of message trees
 
 
-class Delivery(SQLModel, table=True):
+class Delivery(Row):
     """One message to one person. `part` is its place in the text row's `said`."""
 
     __table_args__ = (
@@ -306,7 +307,7 @@ class Delivery(SQLModel, table=True):
     job: int | None = _big(default=None)  # the mass send that carries it
 
 
-class Balance(SQLModel, table=True):
+class Balance(Row):
     """The balance of every account that has a floor; accounts without one keep no row and cannot be contended."""
 
     __table_args__ = (
@@ -323,7 +324,7 @@ class Balance(SQLModel, table=True):
     floor: int = _big(default=0)
 
 
-class Posting(SQLModel, table=True):
+class Posting(Row):
     """An amount of a unit moved from one account to another, for ever. A mistake is undone by a reversal."""
 
     __table_args__ = (
@@ -348,7 +349,7 @@ class Posting(SQLModel, table=True):
     reverses: int | None = _big(default=None, unique=True)  # a posting is reversed once
 
 
-class Hold(SQLModel, table=True):
+class Hold(Row):
     """An amount reserved in its source account until it is posted, voided or expires."""
 
     __table_args__ = (
@@ -372,7 +373,7 @@ class Hold(SQLModel, table=True):
     ended_at: datetime | None = _at(default=None)
 
 
-class Event(SQLModel, table=True):
+class Event(Row):
     """What happened, written by the transaction that did it. Only ids, numbers and enums."""
 
     __table_args__ = (
@@ -398,7 +399,7 @@ class Event(SQLModel, table=True):
     data: str = _text()  # JSON
 
 
-class Seal(SQLModel, table=True):
+class Seal(Row):
     """One gap-free order over committed events and postings, chained by a MAC whose key is not in the database."""
 
     seq: int = _id()
@@ -408,7 +409,7 @@ class Seal(SQLModel, table=True):
     mac: str = _text()
 
 
-class Timer(SQLModel, table=True):
+class Timer(Row):
     """What falls due for one person, fired once by key as a turn of its own; an internal effect is one due at once."""
 
     __table_args__ = (
@@ -431,16 +432,16 @@ class Timer(SQLModel, table=True):
     made_at: datetime | None = _at(default=None)  # a stop since then lengthens it
 
 
-class Memory(SQLModel, table=True):
+class Memory(Row):
     """What a mechanic remembers about one person: a small JSON value under the mechanic's name."""
 
     __table_args__ = (_NARROW,)
-    subscriber: int = _big(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    subscriber: int = _big(primary_key=True, autoincrement=False)
     name: str = _text(primary_key=True)
     data: str = _text()
 
 
-class Referral(SQLModel, table=True):
+class Referral(Row):
     """Who brought whom: once in the referee's lifetime."""
 
     __table_args__ = (
@@ -459,7 +460,7 @@ class Referral(SQLModel, table=True):
     changed_at: datetime = _at()
 
 
-class Handover(SQLModel, table=True):
+class Handover(Row):
     """A conversation that waits for, or is held by, a member of staff."""
 
     __table_args__ = (
@@ -476,34 +477,34 @@ class Handover(SQLModel, table=True):
     ended_at: datetime | None = _at(default=None)
 
 
-class Blob(SQLModel, table=True):
+class Blob(Row):
     """The bytes of a plan's files, by SHA-256."""
 
     digest: str = _text(primary_key=True)
     content: bytes = Field(sa_type=LargeBinary)
 
 
-class Revision(SQLModel, table=True):
+class Revision(Row):
     """A plan as applied: a number that only grows within its campaign."""
 
     campaign: str = _text(primary_key=True)
-    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    number: int = Field(primary_key=True, autoincrement=False)
     digest: str = _text()  # of all file digests together
     applied_at: datetime = _at()
     applied_by: str = _text()
 
 
-class RevisionFile(SQLModel, table=True):
+class RevisionFile(Row):
     """Which files make a revision."""
 
     __tablename__: ClassVar[str] = "revision_file"
     campaign: str = _text(primary_key=True)
-    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    number: int = Field(primary_key=True, autoincrement=False)
     path: str = _text(primary_key=True)
     digest: str = _text()
 
 
-metadata = SQLModel.metadata
+metadata, whole = declaring.metadata, declaring.whole
 
 # The rest of the tables, made from the pieces above.
 from storage import (  # noqa: E402, F401

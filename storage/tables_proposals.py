@@ -8,13 +8,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import CheckConstraint, Index
-from sqlmodel import Field, SQLModel
+from sqlalchemy import CheckConstraint
 
+from storage.declaring import Field, Index, Row
 from storage.tables import _at, _big, _text
 
 
-class Proposal(SQLModel, table=True):
+class Proposal(Row):
     """One proposal. Only an `open` one can be decided, once; what was approved stands in the ledger."""
 
     __tablename__: ClassVar[str] = "proposal"
@@ -26,7 +26,7 @@ class Proposal(SQLModel, table=True):
         Index("ix_proposal_digest", "digest"),
     )
     # Counted on by one: short enough to be said aloud and typed.
-    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    number: int = Field(primary_key=True, autoincrement=False)
     key: str = _text(unique=True)  # the same request twice is one proposal
     kind: str = _text()
     unit: str = _text()
@@ -45,12 +45,12 @@ class Proposal(SQLModel, table=True):
     digest: str = _text()  # of kind, unit, campaign and lines in no order: the same asked again is noticed
 
 
-class ProposalLine(SQLModel, table=True):
+class ProposalLine(Row):
     """What one person's account, or a stock, is to gain (or, below zero, to lose)."""
 
     __tablename__: ClassVar[str] = "proposal_line"
-    proposal: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    line: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})  # as in the file it came in
+    proposal: int = Field(primary_key=True, autoincrement=False)
+    line: int = Field(primary_key=True, autoincrement=False)  # as in the file it came in
     subscriber: int | None = _big(default=None)  # as when it was proposed: may have become an alias since
     account: str = _text()
     amount: int = _big()

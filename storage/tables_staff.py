@@ -8,13 +8,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import Index, LargeBinary
-from sqlmodel import Field, SQLModel
+from sqlalchemy import LargeBinary
 
+from storage.declaring import Field, Index, Row
 from storage.tables import _at, _big, _id, _text
 
 
-class Staff(SQLModel, table=True):
+class Staff(Row):
     """One member of staff. `roles` are names of campaigns/rights.py with commas; with a `branch` only its people."""
 
     id: int = _id()
@@ -30,7 +30,7 @@ class Staff(SQLModel, table=True):
     created_at: datetime = _at()
 
 
-class StaffSession(SQLModel, table=True):
+class StaffSession(Row):
     """One log-in. The cookie holds the token, this row only its hash. Times are machine time."""
 
     __tablename__: ClassVar[str] = "staff_session"
@@ -47,7 +47,7 @@ class StaffSession(SQLModel, table=True):
     agent: str = _text()  # browser and system in a word or two
 
 
-class StaffRecovery(SQLModel, table=True):
+class StaffRecovery(Row):
     """A recovery code in place of the second factor, once; only its keyed hash is kept."""
 
     __tablename__: ClassVar[str] = "staff_recovery"
@@ -56,7 +56,7 @@ class StaffRecovery(SQLModel, table=True):
     staff: int = _big()
 
 
-class StaffGuess(SQLModel, table=True):
+class StaffGuess(Row):
     """How often was guessed lately under one key, and from when on the next guess is heard. Times are machine time."""
 
     __tablename__: ClassVar[str] = "staff_guess"

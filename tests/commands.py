@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from bot.__main__ import cli
+from bot.__main__ import called, command_line
 from tests.serving import ROOT, _command, _environment
 
 
@@ -20,7 +20,7 @@ def koukou(config: Path, *words: str) -> Result:
     """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LC_ALL", "en_US.UTF-8")
-        done = CliRunner().invoke(cli, ["--config", str(config), *words])
+        done = CliRunner().invoke(command_line(called(list(words))), ["--config", str(config), *words])
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done

@@ -16,7 +16,7 @@ import pytest
 import typer
 
 from bot import spoken
-from bot.__main__ import cli
+from bot.__main__ import command_line
 
 ROOT = Path(__file__).parent.parent
 # Help that comes with the parser, and its half in each language.
@@ -26,7 +26,7 @@ HAN = re.compile(r"[一-鿿]")
 
 def commands(command: Any = None, path: str = "koukou") -> Iterator[tuple[str, Any]]:
     """Every command by its whole name, the groups included, as written."""
-    command = command or typer.main.get_command(cli)
+    command = command or typer.main.get_command(command_line())
     yield path, command
     for name, below in getattr(command, "commands", {}).items():
         yield from commands(below, f"{path} {name}")
@@ -108,7 +108,7 @@ def test_a_mistake_is_told_in_the_terminals_language_and_ends_with_2(
     for language, expected in (("en_US.UTF-8", english), ("zh_CN.UTF-8", chinese)):
         monkeypatch.setenv("LANG", language)
         with pytest.raises(SystemExit) as ended:
-            spoken.run(cli, list(words))
+            spoken.run(command_line(), list(words))
         assert ended.value.code == 2
         said = capsys.readouterr().err
         assert expected in said

@@ -20,7 +20,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from bot import config, followers
-from bot.__main__ import cli
+from bot.__main__ import command_line
 from bot.app import App
 from bot.commands_wechat import _home
 from bot.followers import Followers
@@ -235,7 +235,7 @@ def test_the_schedule_asks_for_the_work_of_the_day(tmp_path: Path, monkeypatch: 
 
 def koukou(node: Node, *words: str, typed: str = "") -> Result:
     """A command in this process, as the command line runs it."""
-    return CliRunner().invoke(cli, ["--config", str(node.config), "wechat", *words], input=typed)
+    return CliRunner().invoke(command_line(["wechat"]), ["--config", str(node.config), "wechat", *words], input=typed)
 
 
 def test_commands_work_beside_the_serving_process(tmp_path: Path) -> None:

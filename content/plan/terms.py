@@ -29,7 +29,8 @@ NUMBER = re.compile(r"(?:(?P<sign>[¥￥])\s*)?(?P<number>\d[\d,]*(?:\.\d+)?)\s*
 class Table(BaseModel):
     """A table of the plan: every key is known, nothing changes after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built as one whole at first use: else each table is built by itself, and once more inside each that holds it.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 @dataclass(frozen=True, slots=True)
