@@ -20,7 +20,7 @@ LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --ge
 run: install
 	@exec $(VENV)/bin/python -m bot $(ARGS) serve
 
-# Compiled here and whenever the sources changed: who serves need not be who may write here, and would compile at each start.
+# Compiled here: who serves need not be who may write here, and would compile everything at each start.
 install: $(VENV)/.runtime
 	@$(VENV)/bin/python -m compileall -qq bot campaigns content storage || true
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Index,
     Integer,
     LargeBinary,
     SmallInteger,
@@ -19,9 +20,7 @@ from sqlalchemy import (
     TypeDecorator,
     text,
 )
-
-from storage import declaring
-from storage.declaring import Field, Index, Row
+from sqlmodel import Field, SQLModel
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -69,7 +68,7 @@ _TAKING_PART = text("kind IN ('touched', 'poster', 'quiz_started')")
 
 
 def _id(**more: Any) -> Any:
-    return Field(primary_key=True, sa_type=_Id, autoincrement=False, **more)
+    return Field(primary_key=True, sa_type=_Id, sa_column_kwargs={"autoincrement": False}, **more)
 
 
 def _big(**more: Any) -> Any:
@@ -84,7 +83,7 @@ def _at(**more: Any) -> Any:
     return Field(sa_type=Instant, **more)
 
 
-class IdBlock(Row):
+class IdBlock(SQLModel, table=True):
     """The next unused id; writers take blocks of it, so that a row costs no round trip."""
 
     __tablename__: ClassVar[str] = "id_block"
@@ -92,10 +91,10 @@ class IdBlock(Row):
     next: int = _big()
 
 
-class Installation(Row):
+class Installation(SQLModel, table=True):
     """One row: what is true of the database as a whole. Its schema, and whether it is a restored copy."""
 
-    number: int = Field(primary_key=True, sa_type=SmallInteger, autoincrement=False)
+    number: int = Field(primary_key=True, sa_type=SmallInteger, sa_column_kwargs={"autoincrement": False})
     revision: str = _text()  # the migration it is at
     oldest: str = _text()  # the oldest version, by its newest migration, that may serve it
     tx_offset: int = _big()  # added to PostgreSQL's own transaction numbers, so that they go on above restored ones
@@ -103,7 +102,7 @@ class Installation(Row):
     released_at: datetime | None = _at(default=None)
 
 
-class Erasure(Row):
+class Erasure(SQLModel, table=True):
     """Who left or asked to be forgotten, by keyed hash alone, so that it can be done again in a restored copy."""
 
     __table_args__ = (Index("ix_erasure_noted", "noted_at"),)
@@ -114,19 +113,19 @@ class Erasure(Row):
     noted_at: datetime = _at()  # machine time
 
 
-class Node(Row):
+class Node(SQLModel, table=True):
     """Serving processes: each holds one slot, whose number names its issue accounts for ever."""
 
     slot: int = Field(
         primary_key=True,
         sa_type=SmallInteger,
-        autoincrement=False,
+        sa_column_kwargs={"autoincrement": False},
     )
     holder: str = _text()
     beat_at: datetime = _at()  # machine time
 
 
-class Kept(Row):
+class Kept(SQLModel, table=True):
     """Small shared values with an end in machine time: access tokens, ids of uploaded pictures, capabilities."""
 
     key: str = _text(primary_key=True)
@@ -134,7 +133,7 @@ class Kept(Row):
     until: datetime = _at(index=True)
 
 
-class Rate(Row):
+class Rate(SQLModel, table=True):
     """One row per channel account: up to when its rate is spent by all nodes together, and a common pause."""
 
     account: str = _text(primary_key=True)
@@ -146,7 +145,7 @@ class Rate(Row):
     )  # what was granted in the last second: `slot:count` of ten milliseconds each
 
 
-class Subscriber(Row):
+class Subscriber(SQLModel, table=True):
     """One person, whatever the channel. Names and numbers are in `profile`, encrypted."""
 
     __table_args__ = (Index("ix_subscriber_alias", "alias_of", sqlite_where=_JOINED, postgresql_where=_JOINED),)
@@ -165,7 +164,7 @@ class Subscriber(Row):
     owed: bool | None = Field(default=None)  # notices wait to be told with the next answer
 
 
-class Identity(Row):
+class Identity(SQLModel, table=True):
     """A subscriber on one channel account. `digest` finds it; `address` is what the platform calls the person, and is
     removed when the person leaves the account or is forgotten."""
 
@@ -186,7 +185,7 @@ class Identity(Row):
     parked_until: datetime | None = _at(default=None)  # gone: what is kept under the hash is erased then
 
 
-class JoinCode(Row):
+class JoinCode(SQLModel, table=True):
     """A code by which its person can be joined with another channel of theirs, once; only its keyed hash is kept."""
 
     __tablename__: ClassVar[str] = "join_code"
@@ -199,7 +198,7 @@ class JoinCode(Row):
     made_at: datetime | None = _at(default=None)  # a stop since then lengthens it
 
 
-class PersonKey(Row):
+class PersonKey(SQLModel, table=True):
     """The key under which one person's fields are encrypted, itself wrapped; destroying the row forgets them."""
 
     __tablename__: ClassVar[str] = "person_key"
@@ -207,14 +206,14 @@ class PersonKey(Row):
     wrapped: bytes = Field(sa_type=LargeBinary)
 
 
-class Profile(Row):
+class Profile(SQLModel, table=True):
     """What a person told us of themselves (name, number, address), encrypted under their key."""
 
     subscriber: int = _id()
     sealed: bytes = Field(sa_type=LargeBinary)
 
 
-class Consent(Row):
+class Consent(SQLModel, table=True):
     """Each time campaign messages were agreed to or refused, with date, wording and the words heard."""
 
     __table_args__ = (Index("ix_consent_subscriber", "subscriber"),)
@@ -225,7 +224,7 @@ class Consent(Row):
     at: datetime = _at()
 
 
-class InboxKey(Row):
+class InboxKey(SQLModel, table=True):
     """The narrow table that makes a message count once: its key, and the text row that holds the answer."""
 
     __tablename__: ClassVar[str] = "inbox_key"
@@ -235,7 +234,7 @@ class InboxKey(Row):
     at: datetime = _at(index=True)
 
 
-class Said(Row):
+class Said(SQLModel, table=True):
     """The only table with plain message texts: what was heard and what was answered; emptied after its retention."""
 
     __tablename__: ClassVar[str] = "text"
@@ -253,7 +252,7 @@ class Said(Row):
     said: str | None = _text(default=None)  # JSON: list of message trees
 
 
-class Delivery(Row):
+class Delivery(SQLModel, table=True):
     """One message to one person. `part` is its place in the text row's `said`."""
 
     __table_args__ = (
@@ -307,7 +306,7 @@ class Delivery(Row):
     job: int | None = _big(default=None)  # the mass send that carries it
 
 
-class Balance(Row):
+class Balance(SQLModel, table=True):
     """The balance of every account that has a floor; accounts without one keep no row and cannot be contended."""
 
     __table_args__ = (
@@ -324,7 +323,7 @@ class Balance(Row):
     floor: int = _big(default=0)
 
 
-class Posting(Row):
+class Posting(SQLModel, table=True):
     """An amount of a unit moved from one account to another, for ever. A mistake is undone by a reversal."""
 
     __table_args__ = (
@@ -349,7 +348,7 @@ class Posting(Row):
     reverses: int | None = _big(default=None, unique=True)  # a posting is reversed once
 
 
-class Hold(Row):
+class Hold(SQLModel, table=True):
     """An amount reserved in its source account until it is posted, voided or expires."""
 
     __table_args__ = (
@@ -373,7 +372,7 @@ class Hold(Row):
     ended_at: datetime | None = _at(default=None)
 
 
-class Event(Row):
+class Event(SQLModel, table=True):
     """What happened, written by the transaction that did it. Only ids, numbers and enums."""
 
     __table_args__ = (
@@ -399,7 +398,7 @@ class Event(Row):
     data: str = _text()  # JSON
 
 
-class Seal(Row):
+class Seal(SQLModel, table=True):
     """One gap-free order over committed events and postings, chained by a MAC whose key is not in the database."""
 
     seq: int = _id()
@@ -409,7 +408,7 @@ class Seal(Row):
     mac: str = _text()
 
 
-class Timer(Row):
+class Timer(SQLModel, table=True):
     """What falls due for one person, fired once by key as a turn of its own; an internal effect is one due at once."""
 
     __table_args__ = (
@@ -432,16 +431,16 @@ class Timer(Row):
     made_at: datetime | None = _at(default=None)  # a stop since then lengthens it
 
 
-class Memory(Row):
+class Memory(SQLModel, table=True):
     """What a mechanic remembers about one person: a small JSON value under the mechanic's name."""
 
     __table_args__ = (_NARROW,)
-    subscriber: int = _big(primary_key=True, autoincrement=False)
+    subscriber: int = _big(primary_key=True, sa_column_kwargs={"autoincrement": False})
     name: str = _text(primary_key=True)
     data: str = _text()
 
 
-class Referral(Row):
+class Referral(SQLModel, table=True):
     """Who brought whom: once in the referee's lifetime."""
 
     __table_args__ = (
@@ -460,7 +459,7 @@ class Referral(Row):
     changed_at: datetime = _at()
 
 
-class Handover(Row):
+class Handover(SQLModel, table=True):
     """A conversation that waits for, or is held by, a member of staff."""
 
     __table_args__ = (
@@ -477,34 +476,34 @@ class Handover(Row):
     ended_at: datetime | None = _at(default=None)
 
 
-class Blob(Row):
+class Blob(SQLModel, table=True):
     """The bytes of a plan's files, by SHA-256."""
 
     digest: str = _text(primary_key=True)
     content: bytes = Field(sa_type=LargeBinary)
 
 
-class Revision(Row):
+class Revision(SQLModel, table=True):
     """A plan as applied: a number that only grows within its campaign."""
 
     campaign: str = _text(primary_key=True)
-    number: int = Field(primary_key=True, autoincrement=False)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     digest: str = _text()  # of all file digests together
     applied_at: datetime = _at()
     applied_by: str = _text()
 
 
-class RevisionFile(Row):
+class RevisionFile(SQLModel, table=True):
     """Which files make a revision."""
 
     __tablename__: ClassVar[str] = "revision_file"
     campaign: str = _text(primary_key=True)
-    number: int = Field(primary_key=True, autoincrement=False)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     path: str = _text(primary_key=True)
     digest: str = _text()
 
 
-metadata, whole = declaring.metadata, declaring.whole
+metadata = SQLModel.metadata
 
 # The rest of the tables, made from the pieces above.
 from storage import (  # noqa: E402, F401

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import CheckConstraint, text
+from sqlalchemy import CheckConstraint, Index, text
+from sqlmodel import Field, SQLModel
 
-from storage.declaring import Field, Index, Row
 from storage.tables import _NARROW, _at, _big, _id, _text
 
 _QUEUED, _WAITING = text("state = 'queued'"), text("state = 'waiting'")
 
 
-class Notice(Row):
+class Notice(SQLModel, table=True):
     """One thing that one person is to be told, or an answer that could not leave in time.
 
     Its number is that of the delivery by which it was to leave first, so that a thing is one notice. `phrase` with the
@@ -45,12 +45,12 @@ class Notice(Row):
     ended_at: datetime | None = _at(default=None)
 
 
-class NoticeConsent(Row):
+class NoticeConsent(SQLModel, table=True):
     """How many notices of one template of WeChat an identity still agreed to; each yes is one."""
 
     __tablename__: ClassVar[str] = "notice_consent"
     __table_args__ = (_NARROW,)
-    identity: int = _big(primary_key=True, autoincrement=False)
+    identity: int = _big(primary_key=True, sa_column_kwargs={"autoincrement": False})
     template: str = _text(primary_key=True)
     remaining: int = Field()
     at: datetime = _at()

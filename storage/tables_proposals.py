@@ -8,13 +8,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import CheckConstraint
+from sqlalchemy import CheckConstraint, Index
+from sqlmodel import Field, SQLModel
 
-from storage.declaring import Field, Index, Row
 from storage.tables import _at, _big, _text
 
 
-class Proposal(Row):
+class Proposal(SQLModel, table=True):
     """One proposal. Only an `open` one can be decided, once; what was approved stands in the ledger."""
 
     __tablename__: ClassVar[str] = "proposal"
@@ -26,7 +26,7 @@ class Proposal(Row):
         Index("ix_proposal_digest", "digest"),
     )
     # Counted on by one: short enough to be said aloud and typed.
-    number: int = Field(primary_key=True, autoincrement=False)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     key: str = _text(unique=True)  # the same request twice is one proposal
     kind: str = _text()
     unit: str = _text()
@@ -45,12 +45,12 @@ class Proposal(Row):
     digest: str = _text()  # of kind, unit, campaign and lines in no order: the same asked again is noticed
 
 
-class ProposalLine(Row):
+class ProposalLine(SQLModel, table=True):
     """What one person's account, or a stock, is to gain (or, below zero, to lose)."""
 
     __tablename__: ClassVar[str] = "proposal_line"
-    proposal: int = Field(primary_key=True, autoincrement=False)
-    line: int = Field(primary_key=True, autoincrement=False)  # as in the file it came in
+    proposal: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    line: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})  # as in the file it came in
     subscriber: int | None = _big(default=None)  # as when it was proposed: may have become an alias since
     account: str = _text()
     amount: int = _big()

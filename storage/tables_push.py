@@ -8,9 +8,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import CheckConstraint, text
+from sqlalchemy import CheckConstraint, Index, text
+from sqlmodel import Field, SQLModel
 
-from storage.declaring import Field, Index, Row
 from storage.tables import _at, _big, _id, _text
 
 _WAITS = text("next_at IS NOT NULL")
@@ -18,7 +18,7 @@ _LIVE = text("state IN ('opening', 'running', 'paused')")
 _OPEN_JOB = text("state IN ('queued', 'sending')")
 
 
-class Push(Row):
+class Push(SQLModel, table=True):
     """One push as written: JSON trees for what it says and how it goes, and where it stands."""
 
     __tablename__: ClassVar[str] = "push"
@@ -47,7 +47,7 @@ class Push(Row):
     changed_at: datetime = _at()
 
 
-class PushStep(Row):
+class PushStep(SQLModel, table=True):
     """Each step of a push: who took it, when, and why in their own words."""
 
     __tablename__: ClassVar[str] = "push_step"
@@ -61,7 +61,7 @@ class PushStep(Row):
     why: str = _text(default="")
 
 
-class PushRun(Row):
+class PushRun(SQLModel, table=True):
     """One going-out of a push. Opened in slices of subscribers up to `reached`; `counts` are frozen at its end."""
 
     __tablename__: ClassVar[str] = "push_run"
@@ -85,7 +85,7 @@ class PushRun(Row):
     counts: str = _text(default="")  # JSON, once it has ended
 
 
-class MassJob(Row):
+class MassJob(SQLModel, table=True):
     """One WeChat mass send: up to 10,000 people who get the same. The platform dedupes by `key`."""
 
     __tablename__: ClassVar[str] = "mass_job"
@@ -115,7 +115,7 @@ class MassJob(Row):
     ended_at: datetime | None = _at(default=None)
 
 
-class ChannelPost(Row):
+class ChannelPost(SQLModel, table=True):
     """One post of a run to a channel that a bot administers: no person's delivery, and counted toward no cap."""
 
     __tablename__: ClassVar[str] = "channel_post"

@@ -8,13 +8,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import SmallInteger
+from sqlalchemy import Index, SmallInteger
+from sqlmodel import Field, SQLModel
 
-from storage.declaring import Field, Index, Row
 from storage.tables import _NARROW, _at, _big, _text
 
 
-class QuizBest(Row):
+class QuizBest(SQLModel, table=True):
     """The best finished attempt of one person at one quiz. The board goes by `missed`, then `took`."""
 
     __tablename__: ClassVar[str] = "quiz_best"
@@ -25,7 +25,7 @@ class QuizBest(Row):
     )
     campaign: str = _text(primary_key=True)
     quiz: str = _text(primary_key=True)
-    subscriber: int = _big(primary_key=True, autoincrement=False)
+    subscriber: int = _big(primary_key=True, sa_column_kwargs={"autoincrement": False})
     missed: int = Field()  # parts in a thousand that were not right: quizzes change, and stay comparable
     took: int = _big()  # microseconds from its start to its end
     correct: int = Field()
@@ -33,7 +33,7 @@ class QuizBest(Row):
     at: datetime = _at()
 
 
-class QuizTally(Row):
+class QuizTally(SQLModel, table=True):
     """How often something happened in a quiz, counted apart by each writer's slot, so that none waits for another.
 
     `question` is empty for the quiz as a whole: `what` is then started, finished, passed, right or asked (the last two
@@ -46,5 +46,5 @@ class QuizTally(Row):
     quiz: str = _text(primary_key=True)
     question: str = _text(primary_key=True)
     what: str = _text(primary_key=True)
-    slot: int = Field(primary_key=True, sa_type=SmallInteger, autoincrement=False)
+    slot: int = Field(primary_key=True, sa_type=SmallInteger, sa_column_kwargs={"autoincrement": False})
     times: int = _big()

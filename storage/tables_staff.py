@@ -8,13 +8,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import LargeBinary
+from sqlalchemy import Index, LargeBinary
+from sqlmodel import Field, SQLModel
 
-from storage.declaring import Field, Index, Row
 from storage.tables import _at, _big, _id, _text
 
 
-class Staff(Row):
+class Staff(SQLModel, table=True):
     """One member of staff. `roles` are names of campaigns/rights.py with commas; with a `branch` only its people."""
 
     id: int = _id()
@@ -30,7 +30,7 @@ class Staff(Row):
     created_at: datetime = _at()
 
 
-class StaffSession(Row):
+class StaffSession(SQLModel, table=True):
     """One log-in. The cookie holds the token, this row only its hash. Times are machine time."""
 
     __tablename__: ClassVar[str] = "staff_session"
@@ -47,7 +47,7 @@ class StaffSession(Row):
     agent: str = _text()  # browser and system in a word or two
 
 
-class StaffRecovery(Row):
+class StaffRecovery(SQLModel, table=True):
     """A recovery code in place of the second factor, once; only its keyed hash is kept."""
 
     __tablename__: ClassVar[str] = "staff_recovery"
@@ -56,7 +56,7 @@ class StaffRecovery(Row):
     staff: int = _big()
 
 
-class StaffGuess(Row):
+class StaffGuess(SQLModel, table=True):
     """How often was guessed lately under one key, and from when on the next guess is heard. Times are machine time."""
 
     __tablename__: ClassVar[str] = "staff_guess"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import CheckConstraint
+from sqlalchemy import CheckConstraint, Index
+from sqlmodel import SQLModel
 
-from storage.declaring import Index, Row
 from storage.tables import _at, _big, _id, _text
 
 
-class Standing(Row):
+class Standing(SQLModel, table=True):
     """One decision: since when, by whom, for what reason. How somebody stands now is said by `subscriber`."""
 
     __tablename__: ClassVar[str] = "standing"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import CheckConstraint, text
+from sqlalchemy import CheckConstraint, Index, text
+from sqlmodel import Field, SQLModel
 
-from storage.declaring import Field, Index, Row
 from storage.tables import _at, _text
 
 _STANDING = text("ended_at IS NULL")
 
 
-class Stop(Row):
+class Stop(SQLModel, table=True):
     """One stop. While `ended_at` is empty nothing is sent; afterwards deadlines are read with its length added."""
 
     __tablename__: ClassVar[str] = "stop"
@@ -22,7 +22,7 @@ class Stop(Row):
         Index("ix_stop_standing", "ended_at", sqlite_where=_STANDING, postgresql_where=_STANDING),
     )
     # Counted on by one, so that of two who stop at once the second finds the number taken.
-    number: int = Field(primary_key=True, autoincrement=False)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     began_at: datetime = _at()
     began_by: str = _text()
     began_why: str = _text()

@@ -8,23 +8,25 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from storage.declaring import Field, Index, Row
+from sqlalchemy import Index
+from sqlmodel import Field, SQLModel
+
 from storage.tables import _NARROW, _at, _big, _text
 
 
-class SurveyTaken(Row):
+class SurveyTaken(SQLModel, table=True):
     """One person's way through a survey. Those of testers are not kept."""
 
     __tablename__: ClassVar[str] = "survey_taken"
     __table_args__ = (Index("ix_survey_taken_subscriber", "subscriber"), _NARROW)
     campaign: str = _text(primary_key=True)
     survey: str = _text(primary_key=True)
-    subscriber: int = _big(primary_key=True, autoincrement=False)
+    subscriber: int = _big(primary_key=True, sa_column_kwargs={"autoincrement": False})
     began_at: datetime = _at()
     finished_at: datetime | None = _at(default=None)
 
 
-class SurveyAnswer(Row):
+class SurveyAnswer(SQLModel, table=True):
     """One answer. `value` is the rating, the number of the choice as the file has it (from 1), or for own words 1, and
     0 where the question was skipped."""
 
@@ -33,7 +35,7 @@ class SurveyAnswer(Row):
     campaign: str = _text(primary_key=True)
     survey: str = _text(primary_key=True)
     question: str = _text(primary_key=True)
-    subscriber: int = _big(primary_key=True, autoincrement=False)
+    subscriber: int = _big(primary_key=True, sa_column_kwargs={"autoincrement": False})
     value: int = Field()
     text: int | None = _big(default=None)  # the text that holds the words; its retention is theirs
     at: datetime = _at()

@@ -60,14 +60,14 @@ def test_migrations_leave_nothing_to_autogenerate(store: Store) -> None:
     schema.upgrade(store)
     with store.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
-        assert compare_metadata(context, tables.whole()) == []
+        assert compare_metadata(context, tables.metadata) == []
 
 
 def test_migrations_make_what_the_models_say_with_checks_and_options(store: Store) -> None:
     with store.begin() as connection:
-        tables.whole().create_all(connection)
+        tables.metadata.create_all(connection)
         wanted = shape(connection)
-        tables.whole().drop_all(connection)
+        tables.metadata.drop_all(connection)
     schema.upgrade(store)
     with store.read() as connection:
         assert shape(connection) == wanted
