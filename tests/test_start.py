@@ -16,8 +16,6 @@ from tests.serving import ROOT, SECRET, _environment, free_port
 
 LATER = {
     "alembic": "a schema that is not current",
-    "sqlalchemy.orm": "nothing: no row is an object",
-    "sqlalchemy.dialects.postgresql": "the other database",
     "psycopg": "the other database",
     "apscheduler": "the ticker, once the node is up",
     "aiohttp": "calls to Telegram and to the provider of text messages",
