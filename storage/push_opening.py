@@ -107,15 +107,17 @@ def _values(rule: Rule, now: datetime) -> dict[str, Any]:
 
 def _since(rule: Rule, now: datetime) -> int:
     """Since when earlier pushes count."""
-    month = micros(rule.month) if rule.month and rule.mass else micros(now)
+    month = micros(now) if not rule.mass else micros(rule.month) if rule.month else 0
     return min(month, micros(now - timedelta(days=7)) if rule.most is not None else month)
 
 
 def _statement(connection: Connection, rule: Rule, said: str, mine: str, what: str) -> str:
     cap = "b.week >= :most" if rule.most is not None else "FALSE"
     # All identities of the range are read at once: a rule is taken for rarer than it is, and then each is looked up.
-    fence = "" if connection.dialect.name == "sqlite" else "OFFSET 0"
-    return _BEST.format(people="{people}", text=said, cap=cap, typed=_TYPED, mine=mine, fence=fence) + what
+    # Behind a fence a row's way is decided once and handed on; materialised, it would be copied at every step besides.
+    kept, fence = ("MATERIALIZED", "") if connection.dialect.name == "sqlite" else ("NOT MATERIALIZED", "OFFSET 0")
+    said_so = {"text": said, "cap": cap, "typed": _TYPED, "mine": mine, "kept": kept, "fence": fence}
+    return _BEST.format(people="{people}", **said_so) + what
 
 
 def _text_of(texts: Mapping[str, int]) -> str:
@@ -127,16 +129,16 @@ def _text_of(texts: Mapping[str, int]) -> str:
 
 
 # Of each person's identities the best: one that can be written to now, where they spoke last; else by mass send; else
-# where they fetch; else the one that tells why not. Materialised, or what is counted would be counted at every mention.
-# Somebody whom uniting gave a row that was another's is met again where the numbers of both differ: `mine` counts rows
-# of this run. Everything is read once for the range, through the indexes that begin with the person.
+# where they fetch; else the one that tells why not. Somebody whom uniting gave a row that was another's is met again
+# where the numbers of both differ: `mine` counts rows of this run. Everything is read once for the range, through the
+# indexes that begin with the person.
 _BEST = f"""
-WITH audience AS MATERIALIZED (SELECT * FROM {{people}} AS p), pushed AS MATERIALIZED (
+WITH audience AS {{kept}} (SELECT * FROM {{people}} AS p), pushed AS MATERIALIZED (
   SELECT subscriber, COUNT(CASE WHEN run = :run THEN 1 END) AS mine,
     COUNT(CASE WHEN due_at > :week AND state NOT IN ('refused', 'failed') THEN 1 END) AS week,
     COUNT(CASE WHEN due_at > :month AND way = 'mass' AND state NOT IN ('refused', 'failed') THEN 1 END) AS month
   FROM delivery WHERE {ranged("subscriber")} AND due_at > :since AND run IS NOT NULL GROUP BY subscriber
-), told AS MATERIALIZED (
+), told AS {{kept}} (
   SELECT p.id AS subscriber, p.consent, p.blocked_at, {{text}} AS text, i.id AS identity, i.account, i.heard_at,
     COALESCE(d.week, 0) AS week,
     CASE WHEN i.id IS NULL OR NOT i.following OR i.address IS NULL THEN 'gone'
@@ -151,17 +153,17 @@ WITH audience AS MATERIALIZED (SELECT * FROM {{people}} AS p), pushed AS MATERIA
     SELECT id, subscriber, channel || ':' || account AS account, following, address, heard_at, heard_kind, sent_since
     FROM identity WHERE {ranged("subscriber")} {{fence}}
   ) AS i ON i.subscriber = p.id LEFT JOIN pushed d ON d.subscriber = p.id
-  WHERE COALESCE({{mine}}, 0) = 0
+  WHERE COALESCE({{mine}}, 0) = 0 {{fence}}
 ), ranked AS (
   SELECT t.*, row_number() OVER (PARTITION BY subscriber ORDER BY
     CASE way WHEN 'bot' THEN 0 WHEN 'service' THEN 0 WHEN 'mass' THEN 1 WHEN 'page' THEN 2 WHEN 'used_up' THEN 3
              WHEN 'shut' THEN 4 WHEN 'off' THEN 5 ELSE 6 END, COALESCE(heard_at, 0) DESC, identity) AS place FROM told t
-), best AS MATERIALIZED (
+), best AS {{kept}} (
   SELECT b.*, CASE WHEN b.blocked_at IS NOT NULL THEN 'blocked' WHEN NOT b.consent THEN 'no_consent'
     WHEN {{cap}} THEN 'over_cap'
     WHEN b.way = 'gone' THEN 'unreachable' WHEN b.way = 'off' THEN 'account_off'
     WHEN b.way = 'shut' THEN 'window_closed'
-    WHEN b.way = 'used_up' THEN 'month_used_up' ELSE '' END AS reason FROM ranked b WHERE b.place = 1
+    WHEN b.way = 'used_up' THEN 'month_used_up' ELSE '' END AS reason FROM ranked b WHERE b.place = 1 {{fence}}
 )
 """
 _INSERT = """

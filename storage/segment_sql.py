@@ -243,7 +243,8 @@ class Query:
         cases = {"unreachable": "p.here = 0", "people": "p.here = 1 AND NOT p.out", "held_out": "p.here = 1 AND p.out"}
         cases |= {reason: f"p.here = 1 AND NOT p.out AND {made}" for reason, made in REASONS.items()}
         sums = ", ".join(f"COUNT(CASE WHEN {made} THEN 1 END) AS {name}" for name, made in cases.items())
-        each = f"SELECT p.*, ({self._out}) AS out FROM ({self._base()}) AS p"
+        fence = "" if self._lite else " OFFSET 0"  # or the holdout's hash is made for each of the sums
+        each = f"SELECT p.*, ({self._out}) AS out FROM ({self._base()}) AS p{fence}"
         return dict(self._run(f"SELECT {sums} FROM ({each}) AS p", after, upto).one()._mapping)
 
     def over(self, statement: str, after: int, upto: int, **more: Any) -> Any:
