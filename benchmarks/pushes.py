@@ -37,6 +37,7 @@ _HELD_SECONDS, _HELD_QUICK = 600, 30
 _SETTLED, _SETTLED_QUICK = 100_000, 20_000
 _JOBS, _JOBS_QUICK = 5_000, 2_000
 _CONCURRENCY = 10
+_FINE, _COARSE = 0.005, 0.05  # seconds between looks: for the first row, and for the end, so that looking costs nothing
 _PAUSE = 0.02  # between one person's message and the next
 _NEW = 200_000_000  # persons from here on are unknown
 _CONTENT = {
@@ -111,7 +112,7 @@ def _opened(options: Options, url: str) -> tuple[Figures, Figures]:
         first = 0.0
         state = None
         while state is None or not state.opened:
-            time.sleep(0.005)
+            time.sleep(_FINE if not first else _COARSE)
             with store.read() as connection:
                 state = connection.execute(text("SELECT opened, people FROM push_run")).first()
                 if not first and state and state.people:

@@ -6,17 +6,16 @@ is chosen set-wise, from what is known of each identity; which accounts can do w
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, TextClause, bindparam, text
+from sqlalchemy import Connection, text
 
 from storage import ids, push_runs, segments
-from storage.segments import Audience
+from storage.segment_sql import Audience, Query, ranged
 from storage.tables import micros
 
 # Windows and counts of WeChat's customer-service messages (research: 5 within 48 h of a message, 3 within a minute of a
@@ -58,26 +57,29 @@ def open_slice(connection: Connection, number: int, rule: Rule, limit: int, now:
     run = push_runs.find(connection, number, lock=True)
     if run is None or run.opened or run.state == "paused":
         return None
-    found = segments.matching(connection, rule.audience, run.reached, limit)
+    if connection.dialect.name != "sqlite":
+        # What a broken PostgreSQL could lose is opened again; and whatever commits behind a slice, such as the claim of
+        # one of its rows, makes it durable as well.
+        connection.execute(text("SET LOCAL synchronous_commit = off"))
+    upto = segments.end_of_range(connection, run.reached, limit)
     made = 0
-    if found.ids:
+    if upto is not None:
         values = {
-            **_values(connection, rule, found.ids, now),
             **{"run": run.id, "at": micros(now), "first_id": ids.take_apart(connection, limit), "share": rule.first},
             **{"due": micros(run.occurrence), "rest": micros(max(run.occurrence, now) + rule.rest)},
             **{f"text_{language}": text_id for language, text_id in run.texts.items()},
         }
-        made = len(connection.execute(_query(connection, rule, _text_of(run.texts), _INSERT, _NEW), values).all())
-    opened = found.next is None
+        begun = {"since": min(values["due"] - 1, _since(rule, now))}
+        statement = _statement(connection, rule, _text_of(run.texts), "d.mine", _INSERT)
+        query = Query(connection, rule.audience)
+        made = query.among(statement, run.reached, upto, **_values(rule, now), **values, **begun).rowcount
+    opened = upto is None
     connection.execute(
         text(
             "UPDATE push_run SET reached = :reached, people = people + :count, opened = :opened, "
             "state = CASE WHEN :opened AND state = 'opening' THEN 'running' ELSE state END WHERE id = :id"
         ),
-        {
-            **{"reached": run.reached if found.next is None else found.next, "count": made},
-            **{"opened": opened, "id": run.id},
-        },
+        {"reached": run.reached if upto is None else upto, "count": made, "opened": opened, "id": run.id},
     )
     return made if not opened else None
 
@@ -86,34 +88,36 @@ def preview(connection: Connection, rule: Rule, now: datetime, limit: int = 20_0
     """What would become of everybody if it went out now: (account, way, reason, people), the reason empty for who
     gets it. Says the same as opening, for it asks the same; of a million people it takes tens of seconds."""
     told: Counter[tuple[str, str, str]] = Counter()
-    after: int | None = 0
-    while after is not None:
-        found = segments.matching(connection, rule.audience, after, limit)
-        if found.ids:
-            values = _values(connection, rule, found.ids, now)
-            for account, way, reason, number in connection.execute(
-                _query(connection, rule, "0", _COUNT, "TRUE"), values
-            ):
-                told[account or "", way if not reason else "", reason] += int(number)
-        after = found.next
+    query = Query(connection, rule.audience)
+    statement = _statement(connection, rule, "0", "0", _COUNT)
+    values = {**_values(rule, now), "run": 0, "since": _since(rule, now)}
+    for after, upto in segments.ranges(connection, limit):
+        for account, way, reason, number in query.among(statement, after, upto, **values):
+            told[account or "", way if not reason else "", reason] += int(number)
     return [(*key, number) for key, number in sorted(told.items())]
 
 
-def _values(connection: Connection, rule: Rule, people: Sequence[int], now: datetime) -> dict[str, Any]:
+def _values(rule: Rule, now: datetime) -> dict[str, Any]:
     return {
-        "people": json.dumps(people) if connection.dialect.name == "sqlite" else list(people),
         **{"heard": micros(now - _WINDOW + _MARGIN), "active": _MOST_ACTIVE, "week": micros(now - timedelta(days=7))},
         **{"most": rule.most, "month": micros(rule.month) if rule.month else 0, "monthly": rule.monthly},
-        **{name: list(getattr(rule, name)) or [""] for name in _ACCOUNTS},
+        **{name: list(getattr(rule, name)) or [""] for name in ("bots", "service", "mass", "pages")},
     }
 
 
-def _query(connection: Connection, rule: Rule, said: str, what: str, new: str) -> TextClause:
-    cap = _CAP if rule.most is not None else "FALSE"
-    sqlite = connection.dialect.name == "sqlite"
-    listed = f"(SELECT {'value FROM json_each(:people)' if sqlite else 'unnest(CAST(:people AS bigint[]))'})"
-    sql = _BEST.format(people=listed, text=said, cap=cap, typed=_TYPED, new=new) + what
-    return text(sql).bindparams(*(bindparam(name, expanding=True) for name in _ACCOUNTS))
+def _since(rule: Rule, now: datetime) -> int:
+    """Since when earlier pushes count."""
+    month = micros(now) if not rule.mass else micros(rule.month) if rule.month else 0
+    return min(month, micros(now - timedelta(days=7)) if rule.most is not None else month)
+
+
+def _statement(connection: Connection, rule: Rule, said: str, mine: str, what: str) -> str:
+    cap = "b.week >= :most" if rule.most is not None else "FALSE"
+    # All identities of the range are read at once: a rule is taken for rarer than it is, and then each is looked up.
+    # Behind a fence a row's way is decided once and handed on; materialised, it would be copied at every step besides.
+    kept, fence = ("MATERIALIZED", "") if connection.dialect.name == "sqlite" else ("NOT MATERIALIZED", "OFFSET 0")
+    said_so = {"text": said, "cap": cap, "typed": _TYPED, "mine": mine, "kept": kept, "fence": fence}
+    return _BEST.format(people="{people}", **said_so) + what
 
 
 def _text_of(texts: Mapping[str, int]) -> str:
@@ -121,51 +125,45 @@ def _text_of(texts: Mapping[str, int]) -> str:
     first, *others = texts
     whens = "".join(f"WHEN '{language}' THEN CAST(:text_{language} AS BIGINT) " for language in others)
     spoken = f"CAST(:text_{first} AS BIGINT)"
-    return f"CASE s.language {whens}ELSE {spoken} END" if others else spoken
+    return f"CASE p.language {whens}ELSE {spoken} END" if others else spoken
 
 
-_ACCOUNTS = ("bots", "service", "mass", "pages")
 # Of each person's identities the best: one that can be written to now, where they spoke last; else by mass send; else
-# where they fetch; else the one that tells why not. Materialised, or what is counted would be counted at every mention.
-# Somebody whom uniting gave a row that was another's is met again where the numbers of both differ. Said so that each
-# person is looked up by number: joined, or by the run's index, all rows so far would be read for every slice.
-_NEW = (
-    "(SELECT COUNT(*) FROM (SELECT 1 FROM delivery h WHERE h.subscriber = s.id AND h.run IS NOT NULL "
-    "AND h.run + 0 = :run LIMIT 1) AS one) = 0"
-)
-_CAP = (
-    "(SELECT COUNT(*) FROM delivery e WHERE e.subscriber = b.subscriber AND e.run IS NOT NULL AND e.due_at > :week "
-    "AND e.state NOT IN ('refused', 'failed')) >= :most"
-)
-_BEST = """
-WITH chosen AS MATERIALIZED (
-  SELECT s.id, s.consent, s.blocked_at, {text} AS text FROM subscriber s
-  WHERE s.id IN {people} AND {new}
-), told AS MATERIALIZED (
-  SELECT p.id AS subscriber, p.consent, p.blocked_at, p.text, i.id AS identity,
-    i.channel || ':' || i.account AS account, i.heard_at,
+# where they fetch; else the one that tells why not. Somebody whom uniting gave a row that was another's is met again
+# where the numbers of both differ: `mine` counts rows of this run. Everything is read once for the range, through the
+# indexes that begin with the person.
+_BEST = f"""
+WITH audience AS {{kept}} (SELECT * FROM {{people}} AS p), pushed AS MATERIALIZED (
+  SELECT subscriber, COUNT(CASE WHEN run = :run THEN 1 END) AS mine,
+    COUNT(CASE WHEN due_at > :week AND state NOT IN ('refused', 'failed') THEN 1 END) AS week,
+    COUNT(CASE WHEN due_at > :month AND way = 'mass' AND state NOT IN ('refused', 'failed') THEN 1 END) AS month
+  FROM delivery WHERE {ranged("subscriber")} AND due_at > :since AND run IS NOT NULL GROUP BY subscriber
+), told AS {{kept}} (
+  SELECT p.id AS subscriber, p.consent, p.blocked_at, {{text}} AS text, i.id AS identity, i.account, i.heard_at,
+    COALESCE(d.week, 0) AS week,
     CASE WHEN i.id IS NULL OR NOT i.following OR i.address IS NULL THEN 'gone'
-         WHEN i.channel || ':' || i.account IN :bots THEN 'bot'
-         WHEN i.channel || ':' || i.account IN :service AND i.heard_at > :heard AND i.sent_since < :active
-              AND i.heard_kind IN {typed} THEN 'service'
-         WHEN i.channel || ':' || i.account IN :mass THEN
-              CASE WHEN (SELECT COUNT(*) FROM delivery e WHERE e.subscriber = p.id AND e.run IS NOT NULL
-                         AND e.due_at > :month AND e.way = 'mass' AND e.state NOT IN ('refused', 'failed')) < :monthly
-                   THEN 'mass' ELSE 'used_up' END
-         WHEN i.channel || ':' || i.account IN :pages THEN 'page'
-         WHEN i.channel || ':' || i.account IN :service THEN 'shut'
+         WHEN i.account IN :bots THEN 'bot'
+         WHEN i.account IN :service AND i.heard_at > :heard AND i.sent_since < :active
+              AND i.heard_kind IN {{typed}} THEN 'service'
+         WHEN i.account IN :mass THEN CASE WHEN COALESCE(d.month, 0) < :monthly THEN 'mass' ELSE 'used_up' END
+         WHEN i.account IN :pages THEN 'page'
+         WHEN i.account IN :service THEN 'shut'
          ELSE 'off' END AS way
-  FROM chosen p LEFT JOIN identity i ON i.subscriber = p.id
+  FROM audience p LEFT JOIN (
+    SELECT id, subscriber, channel || ':' || account AS account, following, address, heard_at, heard_kind, sent_since
+    FROM identity WHERE {ranged("subscriber")} {{fence}}
+  ) AS i ON i.subscriber = p.id LEFT JOIN pushed d ON d.subscriber = p.id
+  WHERE COALESCE({{mine}}, 0) = 0 {{fence}}
 ), ranked AS (
   SELECT t.*, row_number() OVER (PARTITION BY subscriber ORDER BY
     CASE way WHEN 'bot' THEN 0 WHEN 'service' THEN 0 WHEN 'mass' THEN 1 WHEN 'page' THEN 2 WHEN 'used_up' THEN 3
              WHEN 'shut' THEN 4 WHEN 'off' THEN 5 ELSE 6 END, COALESCE(heard_at, 0) DESC, identity) AS place FROM told t
-), best AS MATERIALIZED (
+), best AS {{kept}} (
   SELECT b.*, CASE WHEN b.blocked_at IS NOT NULL THEN 'blocked' WHEN NOT b.consent THEN 'no_consent'
-    WHEN {cap} THEN 'over_cap'
+    WHEN {{cap}} THEN 'over_cap'
     WHEN b.way = 'gone' THEN 'unreachable' WHEN b.way = 'off' THEN 'account_off'
     WHEN b.way = 'shut' THEN 'window_closed'
-    WHEN b.way = 'used_up' THEN 'month_used_up' ELSE '' END AS reason FROM ranked b WHERE b.place = 1
+    WHEN b.way = 'used_up' THEN 'month_used_up' ELSE '' END AS reason FROM ranked b WHERE b.place = 1 {{fence}}
 )
 """
 _INSERT = """
@@ -180,6 +178,5 @@ SELECT :first_id + row_number() OVER (ORDER BY subscriber) - 1, subscriber, COAL
   CASE WHEN reason <> '' THEN CAST(:at AS BIGINT) END, :run,
   CASE WHEN way IN ('bot', 'service', 'mass', 'page') THEN way END
 FROM best
-RETURNING subscriber
 """
 _COUNT = "SELECT account, way, reason, COUNT(*) FROM best GROUP BY account, way, reason ORDER BY 1, 2, 3"

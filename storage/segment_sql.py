@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, bindparam, text
 
 from storage.people import bucket
 from storage.tables import micros
@@ -195,7 +195,7 @@ class Query:
     # ---- the statement
 
     def _base(self) -> str:
-        """Everybody in the range for whom the rule holds: `id`, `consent`, `guest`, and `here`: reachable somewhere.
+        """Everybody in the range for whom the rule holds, as `subscriber` has them, and `here`: reachable somewhere.
 
         On PostgreSQL fences keep each part as it is meant: all of a range is joined before the rule is asked, since the
         planner takes a rule for much rarer than it is and would then walk a source once per person; and the holdout's
@@ -211,9 +211,11 @@ class Query:
             for name, columns in used.items()
         )
         fence = "" if self._lite else " OFFSET 0"
-        people = f"SELECT s.*{known} FROM subscriber s{joins} WHERE {_ranged('s.id')}{fence}"
+        people = f"SELECT s.*{known} FROM subscriber s{joins} WHERE {ranged('s.id')}{fence}"
         rule = " AND ".join((*NOBODY, self._rule))
-        return f"SELECT id, consent, guest, blocked_at, {here} AS here FROM ({people}) AS s WHERE {rule}{fence}"
+        return (
+            f"SELECT id, language, consent, guest, blocked_at, {here} AS here FROM ({people}) AS s WHERE {rule}{fence}"
+        )
 
     @staticmethod
     def _made(columns: dict[str, str]) -> str:
@@ -222,7 +224,11 @@ class Query:
     def _run(self, statement: str, after: int, upto: int, **more: Any) -> Any:
         values = {**self._values, "after": after, "upto": upto, **more}
         made = text(statement)
-        return self._connection.execute(made, {name: values[name] for name in made._bindparams})
+        values = {name: values[name] for name in made._bindparams}
+        for name in values:
+            if isinstance(values[name], list):
+                made = made.bindparams(bindparam(name, expanding=True))
+        return self._connection.execute(made, values)
 
     def ids(self, after: int, upto: int) -> list[int]:
         query = f"SELECT p.id FROM ({self._base()}) AS p WHERE p.here = 1 AND NOT ({self._out}) ORDER BY p.id"
@@ -237,13 +243,20 @@ class Query:
         cases = {"unreachable": "p.here = 0", "people": "p.here = 1 AND NOT p.out", "held_out": "p.here = 1 AND p.out"}
         cases |= {reason: f"p.here = 1 AND NOT p.out AND {made}" for reason, made in REASONS.items()}
         sums = ", ".join(f"COUNT(CASE WHEN {made} THEN 1 END) AS {name}" for name, made in cases.items())
-        each = f"SELECT p.*, ({self._out}) AS out FROM ({self._base()}) AS p"
+        fence = "" if self._lite else " OFFSET 0"  # or the holdout's hash is made for each of the sums
+        each = f"SELECT p.*, ({self._out}) AS out FROM ({self._base()}) AS p{fence}"
         return dict(self._run(f"SELECT {sums} FROM ({each}) AS p", after, upto).one()._mapping)
 
     def over(self, statement: str, after: int, upto: int, **more: Any) -> Any:
         """What `statement` gives, in which {people} stands for all of a range for whom the rule holds, reachable or
         not: `id`, `guest`. The holdout is not asked for."""
         return self._run(statement.format(people=f"({self._base()})"), after, upto, **more)
+
+    def among(self, statement: str, after: int, upto: int, **more: Any) -> Any:
+        """What `statement` gives, in which {people} stands for those of a range who belong to the audience: `id`,
+        `language`, `consent`, `blocked_at`. A list among the values stands for its items."""
+        people = f"(SELECT p.* FROM ({self._base()}) AS p WHERE p.here = 1 AND NOT ({self._out}))"
+        return self._run(statement.replace("{people}", people), after, upto, **more)
 
     def accounts(self, after: int, upto: int) -> Iterator[tuple[str, str, dict[str, int]]]:
         """Of a range, for each channel account: `people`, and how many are `no_consent` or as `window` has it."""
@@ -256,7 +269,7 @@ class Query:
         rows = self._run(
             f"SELECT i.channel, i.account, CASE WHEN p.consent THEN {state} ELSE 'no_consent' END AS what, "
             f"COUNT(*) AS n FROM ({self._base()}) AS p JOIN identity i ON i.subscriber = p.id AND {HERE} "
-            f"AND {_ranged('i.subscriber')} WHERE p.here = 1 AND NOT ({self._out}) GROUP BY 1, 2, 3",
+            f"AND {ranged('i.subscriber')} WHERE p.here = 1 AND NOT ({self._out}) GROUP BY 1, 2, 3",
             after,
             upto,
             window=micros(self._audience.now - WINDOW),
@@ -269,26 +282,27 @@ class Query:
 _SIGNS: Final = {sign: sign for sign in COMPARISONS} | {"!=": "<>"}
 
 
-def _ranged(who: str) -> str:
+def ranged(who: str) -> str:
+    """SQL that is true of a number in the range that a statement is asked about."""
     return f"{who} > :after AND {who} <= :upto"
 
 
 _NOTED_KINDS: Final = ", ".join(f"'{kind}'" for kind in ("touched", *_NOTED.values()))
 _SOURCES: Final = {
-    "identity": f"SELECT subscriber AS who{{columns}} FROM identity WHERE {_ranged('subscriber')} GROUP BY subscriber",
+    "identity": f"SELECT subscriber AS who{{columns}} FROM identity WHERE {ranged('subscriber')} GROUP BY subscriber",
     "balance": (
         "SELECT owner AS who, amount - held AS points FROM balance "
-        f"WHERE unit = 'points' AND substr(account, 1, 2) = 's/' AND {_ranged('owner')}"
+        f"WHERE unit = 'points' AND substr(account, 1, 2) = 's/' AND {ranged('owner')}"
     ),
-    "referral": f"SELECT referrer AS who{{columns}} FROM referral WHERE {_ranged('referrer')} GROUP BY referrer",
-    "memory": f"SELECT subscriber AS who{{columns}} FROM memory WHERE {_ranged('subscriber')} GROUP BY subscriber",
+    "referral": f"SELECT referrer AS who{{columns}} FROM referral WHERE {ranged('referrer')} GROUP BY referrer",
+    "memory": f"SELECT subscriber AS who{{columns}} FROM memory WHERE {ranged('subscriber')} GROUP BY subscriber",
     # What happened to somebody who was joined to another stands under their own number.
     "event": (
         "SELECT who{columns} FROM ("
         f"SELECT subscriber AS who, kind, data FROM event WHERE kind IN ({_NOTED_KINDS}) AND campaign = :campaign_id "
-        f"AND {_ranged('subscriber')} "
+        f"AND {ranged('subscriber')} "
         "UNION ALL SELECT a.alias_of, x.kind, x.data FROM subscriber a JOIN event x ON x.subscriber = a.id "
-        f"WHERE a.alias_of IS NOT NULL AND {_ranged('a.alias_of')} AND x.kind IN ({_NOTED_KINDS}) "
+        f"WHERE a.alias_of IS NOT NULL AND {ranged('a.alias_of')} AND x.kind IN ({_NOTED_KINDS}) "
         "AND x.campaign = :campaign_id) AS noted GROUP BY who"
     ),
 }

@@ -39,6 +39,7 @@ __all__ = [
     "Slice",
     "Split",
     "count",
+    "end_of_range",
     "matching",
     "ranges",
     "reach",
@@ -115,7 +116,7 @@ def matching(connection: Connection, audience: Audience, after: int = 0, limit: 
     Go on with `after=slice.next` until that is None. An alias, or somebody erased, is never among them. Raises
     ValueError for a tree of no shape, NotRunning.
     """
-    upto = _end_of_range(connection, after, limit)
+    upto = end_of_range(connection, after, limit)
     if upto is None:
         return Slice([], None)
     ids = Query(connection, audience).ids(after, upto)
@@ -180,11 +181,12 @@ def window(heard_at: datetime | None, heard_kind: str, sent_since: int, now: dat
 def ranges(connection: Connection, size: int = _RANGE) -> Iterator[tuple[int, int]]:
     """Everybody's numbers in ranges (behind the first, up to the second) of `size` people."""
     after = 0
-    while (upto := _end_of_range(connection, after, size)) is not None:
+    while (upto := end_of_range(connection, after, size)) is not None:
         yield after, upto
         after = upto
 
 
-def _end_of_range(connection: Connection, after: int, size: int) -> int | None:
+def end_of_range(connection: Connection, after: int, size: int) -> int | None:
+    """The number up to which the range of `size` people behind number `after` goes; None behind everybody."""
     among = "FROM (SELECT id FROM subscriber WHERE id > :after ORDER BY id LIMIT :n) AS next_few"
     return connection.execute(text(f"SELECT MAX(id) {among}"), {"after": after, "n": size}).scalar()
