@@ -70,7 +70,10 @@ _OTHER = (
 
 
 def told(pause: Pause, now: datetime, zone: tzinfo, name: tuple[str, str] | None = None) -> tuple[str, str]:
-    """One pause as sentences (Chinese, English), by the clocks of `zone` (UTC is said with them); `name` is the account's as people know it."""
+    """One pause as sentences (Chinese, English), by the clocks of `zone`, where UTC is said with them.
+
+    `name` is the account's as people know it.
+    """
     why, todo, then = REASONS.get(pause.reason, _OTHER)
     form = f"%m-%d %H:%M:%S{' UTC' if zone is UTC else ''}"
     since, until = (at.astimezone(zone).strftime(form) for at in (now - pause.since, now + pause.left))
