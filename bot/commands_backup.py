@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -188,6 +188,7 @@ def release(
     if as_json:
         _print({"released": True, **done})
         return
+    _show_paused(done.get("pushes", ()))
     say(
         f"已放行：{done['sent']} 条会陆续发出，{done['dropped']} 条列为存疑不发",
         f"released: {done['sent']} messages will leave, {done['dropped']} are in doubt and stay",
@@ -281,6 +282,23 @@ def _show(waiting: Waiting) -> None:
         "备份时已排队的可能早已由原来的服务发出，加 --drop 就不再发",
         f"to agree, run koukou backup release --yes {waiting.messages}; what was queued in the backup may have been "
         "sent by the original long ago: with --drop it is not sent",
+    )
+
+    _show_paused(waiting.pushes, held=True)
+
+
+def _show_paused(pushes: Sequence[int], *, held: bool = False) -> None:
+    """The pushes that a release pauses, and how each goes on."""
+    if not pushes:
+        return
+    listed, count = ", ".join(map(str, pushes)), len(pushes)
+    zh, en = ("放行时会暂停", "the release pauses them") if held else ("现在已暂停", "they are paused now")
+    say(
+        f"备份时正在发或后来到点的推送有 {count} 个（第 {listed} 号），{zh}：原来的服务可能已经发过。"
+        "用 koukou push show 编号 看清楚，再用 koukou push resume 编号 接着发，或用 koukou push cancel 编号 取消",
+        f"{count} pushes were running when the backup was made or fell due since (number {listed}); "
+        f"{en}, for the original may have sent them. Look with koukou push show NUMBER, then koukou push resume NUMBER "
+        "goes on, koukou push cancel NUMBER ends it",
     )
 
 

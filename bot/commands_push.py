@@ -17,6 +17,7 @@ import typer
 
 from bot import terminal
 from bot.commands_standing import Who, found
+from bot.pausing import told
 from bot.terminal import Json, refuse, say, show_json
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def list_(context: typer.Context, state: State = None, as_json: Json = False) ->
 @push_cli.command("show")
 def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
     """一条推送：内容、时间、经过、每次发出的结果 | one push: what it says, when, its steps, and how each run went."""
-    from storage import channel_posts, mass_jobs, push_runs, pushes
+    from storage import channel_posts, mass_jobs, pauses, push_runs, pushes
 
     store = terminal.reading(terminal.settings_of(context))
     with store.read() as connection:
@@ -119,10 +120,11 @@ def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
             {**asdict(run), "counts": run.counts or push_runs.counts(connection, run.id)}
             | {"ways": push_runs.ways(connection, run.id), "mass_jobs": mass_jobs.of_run(connection, run.id)}
             | {"channel_posts": channel_posts.of_run(connection, run.id)}
+            | {"pauses": [] if run.ended_at else pauses.of_run(connection, run.id)}
             for run in push_runs.of_push(connection, number, 10)
         ]
     if as_json:
-        show_json({**_tree(push), "steps": [asdict(step) for step in steps], "runs": runs})
+        show_json({**_tree(push), "steps": [asdict(step) for step in steps], "runs": [_paused(run) for run in runs]})
         return
     typer.echo(_line(push))
     if push.content.get("channels"):
@@ -138,8 +140,22 @@ def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
             for why, n in whys.items()
         )
         typer.echo(f"  {run['occurrence']:%Y-%m-%d %H:%M} UTC  {run['state']}  {run['people']}:  {counts}")
+        for one in run["pauses"]:
+            say(*(f"    {sentence}" for sentence in told(one, datetime.now(UTC), UTC)))
         for post in run["channel_posts"]:
             typer.echo("    " + "  ".join(filter(None, (post["channel"], post["state"], post["reason"]))))
+
+
+def _paused(run: dict[str, Any]) -> dict[str, Any]:
+    """A run as JSON: of each pause whole seconds, and the same sentences as people read."""
+    pauses = []
+    for one in run["pauses"]:
+        zh, en = told(one, datetime.now(UTC), UTC)
+        about = {"account": one.account, "mass": one.mass, "reason": one.reason, "zh": zh, "en": en}
+        pauses.append(
+            about | {"since_seconds": int(one.since.total_seconds()), "left_seconds": int(one.left.total_seconds())}
+        )
+    return {**run, "pauses": pauses}
 
 
 def _step(name: str, zh: str, en: str) -> None:

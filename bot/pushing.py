@@ -22,7 +22,7 @@ from campaigns import push_clock, pushing
 from campaigns.desk import Desk
 from content import pushes as saying
 from content.library import Library
-from storage import channel_posts, mass_jobs, push_opening, push_runs, pushes, served
+from storage import channel_posts, mass_jobs, pauses, push_opening, push_runs, pushes, served
 from storage.draft import dumps
 from storage.push_opening import Rule
 from storage.push_runs import Run
@@ -261,6 +261,8 @@ def _settle(connection: Any, job: mass_jobs.Job, outcome: MassOutcome, now: date
     elif outcome.state in ("refused", "failed"):
         mass_jobs.close(connection, job.id, outcome.state, outcome.reason, now)
     else:  # certainly or perhaps not taken: again under the same key, which the platform counts once
+        if outcome.state == "slow":
+            pauses.note(connection, job.account, outcome.reason, outcome.wait, mass=True)
         wait = timedelta(seconds=max(outcome.wait, float(min(2**job.tries, 300))))
         in_doubt = job.in_doubt or outcome.state == "doubtful"
         mass_jobs.again(connection, job, outcome.reason, machine_now(connection), wait, in_doubt=in_doubt)

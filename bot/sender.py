@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from bot.channels import Channel, Outcome, Parcel
-from storage import deliveries, rates
+from storage import deliveries, pauses, rates
 from storage.deliveries import Claimed, Ended
 from storage.store import machine_now
 from storage.tables import instant, micros
@@ -269,6 +269,10 @@ def _finish(connection: Any, landed: Sequence[tuple[Claimed, Outcome]], at: int)
     machine = machine_now(connection)
     results = [Ended(row.id, row.lease, outcome.state, outcome.reason, outcome.wait) for row, outcome in landed]
     deliveries.finish(connection, results, machine, at)
+    longest: dict[str, Outcome] = {}
     for row, outcome in landed:
         if outcome.state == "slow" and outcome is not _LATE:
-            rates.pause(connection, row.account, machine + int(max(outcome.wait, 1.0) * _SECOND))
+            before = longest.setdefault(row.account, outcome)
+            longest[row.account] = max(before, outcome, key=lambda one: one.wait)
+    for account, outcome in sorted(longest.items()):  # in one order, for other nodes do the same
+        pauses.note(connection, account, outcome.reason, outcome.wait)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from campaigns.desk import ActRefused, Desk
 from storage import copies
 
 
-def release(desk: Desk, expected: int, drop: bool) -> dict[str, int]:
+def release(desk: Desk, expected: int, drop: bool) -> dict[str, Any]:
     """Let a restored copy send again; `expected` is how many messages the person who decides knows to be waiting.
 
-    Returns `sent`, how many are left to be sent, and `dropped`, how many were put in doubt instead. Raises ActRefused.
+    Returns `sent`, how many are left to be sent, `dropped`, how many were put in doubt instead, and
+    `pushes`, the numbers of those that are paused now. Raises ActRefused.
     """
     desk.require("service.stop")
     try:
-        dropped = copies.release(desk.connection, expected, desk.now, drop)
+        dropped, paused = copies.release(desk.connection, expected, desk.now, drop)
     except LookupError:
         zh, en = (
             "这个数据库不是隔离中的恢复副本，没有要放行的",
@@ -27,4 +30,4 @@ def release(desk: Desk, expected: int, drop: bool) -> dict[str, int]:
         ) from None
     left = {"sent": expected - dropped, "dropped": dropped}
     desk.note("backup.released", "", 0, left)
-    return left
+    return {**left, "pushes": paused}

@@ -123,7 +123,10 @@ FACTS = _facts(
         "took",
         "part",
         ("参加过", "took part in"),
-        ("参加过签到、答题（或某一份）、海报、抽奖", "checked in, took a quiz (any or one), asked for a poster, drew"),
+        (
+            "参加过签到、答题或问卷（任一份，或某一份）、海报、抽奖",
+            "checked in, took a quiz or survey (any or one), asked for a poster, drew",
+        ),
         ("参加过 答题 family", "took part in quiz family"),
     ),
     Fact("guest", "plain", ("访客", "guest"), ("只在网页上聊过", "known by the web chat alone"), ("访客", "guest")),
@@ -143,12 +146,21 @@ VALUES: dict[str, dict[str, str]] = {
     "language": {"zh": "zh", "中文": "zh", "chinese": "zh", "en": "en", "英文": "en", "english": "en"},
     "took": {
         **{"checkin": "checkin", "签到": "checkin", "quiz": "quiz", "答题": "quiz"},
+        **{"survey": "survey", "问卷": "survey"},
         **{"poster": "poster", "海报": "poster", "lottery": "lottery", "抽奖": "lottery"},
     },
 }
 # Without these clauses nobody can have taken part yet.
-TOOK_CLAUSES = {"checkin": "", "quiz": "social.quizzes", "poster": "", "lottery": "social.lottery"}
-_IN_CHINESE = {"wechat": "微信", "web": "网页", "checkin": "签到", "quiz": "答题", "poster": "海报", "lottery": "抽奖"}
+TOOK_CLAUSES = {
+    **{"checkin": "", "quiz": "social.quizzes", "survey": "social.surveys"},
+    **{"poster": "", "lottery": "social.lottery"},
+}
+# Of these one alone can be meant, by its id: what the plan calls them, for whoever wrote an id that it has not.
+TOOK_ONE = {"quiz": ("答题", "quiz"), "survey": ("问卷", "survey")}
+_IN_CHINESE = {
+    **{"wechat": "微信", "web": "网页", "checkin": "签到", "quiz": "答题", "survey": "问卷"},
+    **{"poster": "海报", "lottery": "抽奖"},
+}
 
 # What joins facts, and how each is written (Chinese, English).
 BETWEEN = {"and": ("且", "and"), "or": ("或", "or"), "not": ("非", "not"), "=": ("是", "is"), "!=": ("不是", "is not")}

@@ -20,6 +20,7 @@ from content.segment_words import (
     NUMBER_MAX,
     RESERVED,
     SIGNS,
+    TOOK_ONE,
     VALUES,
     RuleFault,
     Token,
@@ -210,10 +211,11 @@ class _Reader:
         token = self._token
         what = VALUES[name].get(token.text.casefold()) if token else None
         if what is None:
-            raise self._expected("签到、答题、海报、抽奖之一", "checkin, quiz, poster or lottery", tuple(VALUES[name]))
+            choices = "签到、答题、问卷、海报、抽奖之一", "checkin, quiz, survey, poster or lottery"
+            raise self._expected(*choices, tuple(VALUES[name]))
         self._take()
         follows = self._token
-        if what == "quiz" and follows is not None and follows.latin and follows.can_name:
+        if what in TOOK_ONE and follows is not None and follows.latin and follows.can_name:
             return [name, what, self._take().text]
         return [name, what]
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from storage import ids, rates
+from storage import ids, pauses, rates
 from storage.stops import GOING
 from storage.tables import micros
 
@@ -96,7 +96,7 @@ def finish(
     tries = post.tries + (state == "retry")
     again = state == "slow" or (state == "retry" and tries < MAX_TRIES)
     if state == "slow":
-        rates.pause(connection, post.account, machine_now + int(max(wait, 1.0) * _SECOND))
+        pauses.note(connection, post.account, reason, wait)
     elif state == "retry" and not again:
         state = "failed"
     rest = timedelta(seconds=max(wait, float(min(2**tries, _LONGEST_BACKOFF))))

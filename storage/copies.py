@@ -26,6 +26,7 @@ class Waiting:
     accounts: dict[str, tuple[int, int]]  # channel:account → messages, people
     timers: int
     doubtful: int
+    pushes: tuple[int, ...] = ()  # that were going out at the backup, or fell due since: the release pauses them
 
     @property
     def messages(self) -> int:
@@ -40,6 +41,7 @@ class Waiting:
             "accounts": {name: {"messages": n, "people": p} for name, (n, p) in self.accounts.items()},
             "timers_due": self.timers,
             "doubtful": self.doubtful,
+            "pushes": list(self.pushes),
         }
 
 
@@ -80,7 +82,8 @@ def waiting(connection: Connection, now: datetime) -> Waiting | None:
     doubtful = connection.execute(
         text("SELECT COUNT(*) FROM delivery WHERE state = 'doubtful' AND reason = :r"), {"r": RESTORED}
     ).scalar_one()
-    return Waiting(since, {name: (int(n), int(p)) for name, n, p in queued}, int(timers), int(doubtful))
+    accounts = {name: (int(n), int(p)) for name, n, p in queued}
+    return Waiting(since, accounts, int(timers), int(doubtful), tuple(_late_pushes(connection, now)))
 
 
 def doubt_begun(connection: Connection, now: datetime) -> int:
@@ -95,8 +98,9 @@ def doubt_begun(connection: Connection, now: datetime) -> int:
     ).rowcount
 
 
-def release(connection: Connection, expected: int, now: datetime, drop: bool) -> int:
-    """Let the copy speak, if `expected` messages wait; returns how many were put in doubt instead of being sent.
+def release(connection: Connection, expected: int, now: datetime, drop: bool) -> tuple[int, list[int]]:
+    """Let the copy speak, if `expected` messages wait; returns how many were put in doubt instead of being sent, and
+    the numbers of the pushes that are paused by it.
 
     Pushes that were going out, or fell due meanwhile, are paused: their messages wait until somebody resumes them.
     With `drop` those that were queued before the restore go on the doubtful list: the original may have sent them.
@@ -116,16 +120,23 @@ def release(connection: Connection, expected: int, now: datetime, drop: bool) ->
             ),
             {"why": RESTORED, "now": micros(now), "restored": micros(found.restored_at)},
         ).rowcount
-    _pause_pushes(connection, now)
+    paused = _pause_pushes(connection, now)
     connection.execute(text("UPDATE installation SET released_at = :now"), {"now": micros(now)})
-    return dropped
+    return dropped, paused
 
 
-def _pause_pushes(connection: Connection, now: datetime) -> None:
-    """Pushes that were going out, or fell due since, the original may have sent: somebody looks, and resumes them."""
+def _late_pushes(connection: Connection, now: datetime) -> list[int]:
+    """Pushes that were going out, or fell due since."""
     late = "state = 'running' OR (state = 'scheduled' AND next_at <= :now)"
     numbers = connection.execute(text(f"SELECT number FROM push WHERE {late} ORDER BY number"), {"now": micros(now)})
-    for number in numbers.scalars().all():
+    return [int(number) for number in numbers.scalars()]
+
+
+def _pause_pushes(connection: Connection, now: datetime) -> list[int]:
+    """Pushes that were going out, or fell due since, the original may have sent: somebody looks, and resumes them."""
+    numbers = _late_pushes(connection, now)
+    for number in numbers:
         connection.execute(text("UPDATE push SET state = 'paused' WHERE number = :n"), {"n": number})
-        pushes.note_step(connection, int(number), pushes.Step("pause", "paused", "system", now, RESTORED))
+        pushes.note_step(connection, number, pushes.Step("pause", "paused", "system", now, RESTORED))
     connection.execute(text("UPDATE push_run SET state = 'paused' WHERE state IN ('opening', 'running')"))
+    return numbers

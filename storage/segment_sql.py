@@ -25,6 +25,7 @@ HERE: Final = "following AND address IS NOT NULL AND parked_until IS NULL"
 
 # What somebody took part in: where it is seen. A mechanic that is asked for is one line here.
 _REMEMBERED: Final = {"checkin": "checkin"}  # → the name under which its mechanic remembers
+_TAKEN: Final = {"survey": "survey"}  # → the column of its own table that says which one
 _NOTED: Final = {"poster": "poster", "quiz": "quiz_started"}  # → the kind of its event
 _WHICH: Final = {"quiz": "quiz"}  # → the part of that event that says which one
 
@@ -83,6 +84,7 @@ class Query:
         self._values: dict[str, Any] = {"campaign_id": audience.campaign}
         self._names: dict[Any, str] = {}
         self._columns: dict[str, dict[str, str]] = {"identity": {}, "referral": {}, "memory": {}, "event": {}}
+        self._columns["taken"] = {}
         self._rule = self._condition(audience.tree)
         self._out, values = held_out(connection, audience, "p.id") if audience.holdout else ("FALSE", {})
         self._values |= values
@@ -171,6 +173,9 @@ class Query:
         if what in _REMEMBERED and not which:
             made = f"MAX(CASE WHEN name = {self._bind(_REMEMBERED[what])} THEN 1 ELSE 0 END)"
             return f"{self._known('memory', made)} = 1"
+        if what in _TAKEN:
+            one = f"{_TAKEN[what]} = {self._bind(which)}" if which else "1 = 1"
+            return f"{self._known('taken', f'MAX(CASE WHEN {one} THEN 1 ELSE 0 END)')} = 1"
         if what in _NOTED and (not which or what in _WHICH):
             one = f" AND {self._part(_WHICH[what])} = {self._bind(which)}" if which else ""
             made = f"MAX(CASE WHEN kind = '{_NOTED[what]}'{one} THEN 1 ELSE 0 END)"
@@ -296,6 +301,11 @@ _SOURCES: Final = {
     ),
     "referral": f"SELECT referrer AS who{{columns}} FROM referral WHERE {ranged('referrer')} GROUP BY referrer",
     "memory": f"SELECT subscriber AS who{{columns}} FROM memory WHERE {ranged('subscriber')} GROUP BY subscriber",
+    # Whoever was joined to another has none left of their own (`storage.surveys.unite`).
+    "taken": (
+        "SELECT subscriber AS who{columns} FROM survey_taken WHERE campaign = :campaign_id "
+        f"AND {ranged('subscriber')} GROUP BY subscriber"
+    ),
     # What happened to somebody who was joined to another stands under their own number.
     "event": (
         "SELECT who{columns} FROM ("

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from storage import notices, rates, schema, sealer, stops
+from storage import notices, pauses, rates, schema, sealer, stops
 from storage.store import machine_now
 from storage.tables import instant
 
@@ -24,6 +24,7 @@ def read(connection: Connection) -> dict[str, Any]:
         "nodes": nodes(connection),
         "queues": queues(connection),
         "rates": pace(connection),
+        "pauses": pauses.standing(connection),
         "lacks": lacks(connection),
         "troubles": troubles(connection),
         "notices": notices.counts(connection),

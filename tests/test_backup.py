@@ -430,7 +430,7 @@ def test_what_was_being_sent_is_in_doubt_and_what_was_queued_stays(
         with pytest.raises(copies.NotTheNumber):
             copies.release(connection, 2, NOW, drop=False)
         assert copies.held_since(connection) == NOW
-        assert copies.release(connection, 1, NOW, drop=True) == 1
+        assert copies.release(connection, 1, NOW, drop=True) == (1, [])
         assert copies.held_since(connection) is None
         with pytest.raises(LookupError):
             copies.release(connection, 0, NOW, drop=False)

@@ -119,3 +119,37 @@ def test_a_tester_and_nobody_else_is_sent_a_trial(config: Path, tmp_path: Path) 
         ).all()
     assert [(row.account, row.run, "周五见" in row.said) for row in rows] == [("web:main", None, True)] * 2
     store.close()
+
+
+def test_a_release_says_which_pushes_it_pauses_and_how_they_go_on(config: Path, tmp_path: Path) -> None:
+    one, other = (str(told(config, "create", *WRITTEN)["number"]) for _ in range(2))
+    for number in (one, other):
+        assert told(config, "approve", number)["state"] == "scheduled"
+    store = Store(f"sqlite:///{tmp_path}/k.db")
+    with store.begin() as connection:  # as a backup has it that was made in the middle of one, restored
+        connection.execute(text("UPDATE push SET state = 'running' WHERE number = :n"), {"n": int(one)})
+        connection.execute(text("UPDATE installation SET restored_at = 1"))
+    store.close()
+    looked = koukou(config, "backup", "release")
+    assert looked.exit_code == 1
+    assert f"1 pushes were running when the backup was made or fell due since (number {one})" in looked.stdout
+    assert "the release pauses them" in looked.stdout and "they are paused now" not in looked.stdout
+    assert json.loads(koukou(config, "backup", "release", "--json").stdout)["pushes"] == [int(one)]
+    assert told(config, "show", one)["state"] == "running"
+    done = koukou(config, "backup", "release", "--yes", "0")
+    assert done.exit_code == 0, done.stderr
+    assert f"(number {one}); they are paused now" in done.stdout
+    assert "koukou push resume NUMBER goes on" in done.stdout
+    assert [told(config, "show", number)["state"] for number in (one, other)] == ["paused", "scheduled"]
+
+
+def test_a_release_tells_programs_which_pushes_it_paused(config: Path, tmp_path: Path) -> None:
+    number = told(config, "create", *WRITTEN)["number"]
+    told(config, "approve", str(number))
+    store = Store(f"sqlite:///{tmp_path}/k.db")
+    with store.begin() as connection:
+        connection.execute(text("UPDATE push SET next_at = 1"))
+        connection.execute(text("UPDATE installation SET restored_at = 1"))
+    store.close()
+    done = json.loads(koukou(config, "backup", "release", "--yes", "0", "--json").stdout)
+    assert done == {"released": True, "sent": 0, "dropped": 0, "pushes": [number]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,10 +14,14 @@ from sqlalchemy import text
 
 from bot.console.pages import push_words
 from bot.console.words import Pairs
+from bot.pausing import REASONS, told
+from bot.wechat.faults import STOPPED
 from storage import push_results, push_runs, pushes
+from storage.pauses import Pause
 from storage.tables import micros
+from tests.commands import koukou
 from tests.people_house import HOSTILE
-from tests.push_pages import PushPages, colleagues, hidden, push_pages
+from tests.push_pages import MORNING, PushPages, colleagues, hidden, push_pages
 
 TABLES = [
     name for name in ("STATES", "STEPS", "KIND", "AUDIENCES", "WEEKDAYS", "WAYS", "PUSH_ENDS", "ROWS", "JOBS", "FORM")
@@ -428,3 +433,65 @@ def test_an_article_is_written_shown_and_sent_as_one(tmp_path: Path) -> None:
         pages.until(lambda: pages.push(number).state == "done")
         got = [(one.kind, one.content) for person in pages.wechat.people.values() for one in person.received]
         assert got == [("mpnews", "开始啦")] * 2
+
+
+@pytest.mark.parametrize(
+    ("how", "trouble", "en", "zh", "left"),
+    [
+        (
+            *("service", 45009, "(45009). What to do: in need, clear the count"),
+            *("（45009）。急的话在公众平台把次数清零", "11-26 00:00:"),
+        ),
+        (
+            *("mass", 48004, "(48004). What to do: the administrator reads the platform"),
+            *("（48004）。请管理员登录公众平台", "11-25 10:1"),
+        ),
+    ],
+    ids=["day quota", "banned"],
+)
+def test_an_account_that_waits_says_why_since_when_and_what_to_do(
+    tmp_path: Path, how: str, trouble: int, en: str, zh: str, left: str
+) -> None:
+    """On the push's page, on the system page and in `koukou push show`; told of no push that has nothing there."""
+    with push_pages(tmp_path) as pages:
+        pages.crowd(wechat=3)
+        (_, author), (_, approver) = colleagues(pages)
+        reader = pages.house.client(pages.house.member("publicity", language="zh"))
+        number = pages.write(author, name="waits", wechat=how)
+        assert pages.approve(approver, number).status_code == 303
+        pages.clock.offset += timedelta(days=1, minutes=1)
+        if how == "service":
+            for who in pages.who:  # their windows are open again
+                pages.hear(*who, "你好")
+        pages.wechat.fail("message/custom/send" if how == "service" else "message/mass/send", 99, code=trouble)
+        assert "paused since" not in author.get("/console/system/now").text
+        pages.until(lambda: "paused since" in author.get(f"/console/pushes/{number}/now").text)
+        name = {"service": ("微信 自", "WeChat: "), "mass": ("微信 的群发 自", "mass sends of WeChat: ")}[how]
+        for page in (f"/console/pushes/{number}/now", f"/console/pushes/{number}"):
+            told = author.get(page).text
+            assert f"{name[1]}paused since 11-25 10:0" in told and en in told, told
+            assert f"tried again at {left}" in told
+        assert f"{name[0]} 11-25 10:0" in reader.get(f"/console/pushes/{number}/now").text
+        assert zh in reader.get(f"/console/pushes/{number}/now").text
+        assert en in author.get("/console/system/now").text and zh in reader.get("/console/system").text
+        other = pages.write(author, name="another")
+        assert "paused since" not in author.get(f"/console/pushes/{other}/now").text
+        (config,) = tmp_path.glob("console-*.toml")
+        shown = koukou(config, "push", "show", str(number))
+        assert en in shown.stdout and " UTC, tried again at " in shown.stdout, shown.output
+        (run,) = json.loads(koukou(config, "push", "show", str(number), "--json").stdout)["runs"]
+        (pause,) = run["pauses"]
+        reason = {45009: "day_quota", 48004: "api_banned"}[trouble]
+        assert (pause["account"], pause["mass"], pause["reason"]) == ("wechat:main", how == "mass", reason)
+        assert zh in pause["zh"] and en in pause["en"] and 0 <= pause["since_seconds"] < 60 < pause["left_seconds"]
+
+
+def test_every_reason_of_a_pause_is_told_in_both_languages() -> None:
+    reasons = {*STOPPED.values(), "day_quota", "minute_quota", "token_refused", "too_many_requests", "never heard of"}
+    assert reasons - {"never heard of"} == REASONS.keys()
+    for reason in reasons:
+        pause = Pause("wechat:main", False, reason, timedelta(minutes=5), timedelta(minutes=10))
+        zh, en = told(pause, MORNING, MORNING.tzinfo)  # type: ignore[arg-type]
+        assert "11-24 09:55:00" in zh and "11-24 10:10:00" in zh and zh.startswith("wechat:main")
+        assert "11-24 09:55:00" in en and "11-24 10:10:00" in en and not re.search("[一-鿿]", en)
+        assert re.search("[一-鿿]", zh) and "What to do: " in en

@@ -13,6 +13,7 @@ from bot.channels.telegram import Telegram
 from bot.channels.wechat import WeChat
 from bot.played.telegram import PlayedTelegram
 from bot.played.wechat import PlayedWeChat
+from storage import pauses
 from storage.pushes import Push
 from tests import telegram_house, wechat_house
 from tests.houses import unhurried
@@ -189,6 +190,12 @@ def test_a_day_quota_used_up_rests_until_midnight_and_loses_nothing(database_url
                 lambda c: c.exec_driver_sql("SELECT MAX(pause_until) FROM rate WHERE account = 'wechat:main'").scalar()
             )
             assert rest
+            (wait,) = await stage.house.talk.writer.run(lambda c: pauses.standing(c))
+            assert (wait.account, wait.mass, wait.reason) == ("wechat:main", False, "day_quota")
+            assert timedelta(hours=13) < wait.left < timedelta(hours=14, minutes=1)  # ten in the morning to midnight
+            run_id = (await stage.house.run_of(push)).id
+            (of_run,) = await stage.house.talk.writer.run(lambda c: pauses.of_run(c, run_id))
+            assert of_run.reason == "day_quota"
             assert stage.house.sender.alarms["wechat:main"]  # the console's problems are made of these
             asked = stage.wechat.asked[SEND]
             await stage.house.step(2)

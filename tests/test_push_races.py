@@ -150,8 +150,9 @@ def test_a_copy_made_in_the_middle_of_a_push_waits_for_staff(
             moment = micros(MORNING + timedelta(minutes=30))
             await house.talk.writer.run(lambda c: c.exec_driver_sql(f"UPDATE installation SET restored_at = {moment}"))
             found = await house.talk.writer.run(lambda c: copies.waiting(c, house.talk.now))
-            assert found
-            await house.talk.writer.run(lambda c: copies.release(c, found.messages, house.talk.now, drop=drop))
+            assert found and len(found.pushes) == 2  # one was running, one fell due since
+            done = await house.talk.writer.run(lambda c: copies.release(c, found.messages, house.talk.now, drop=drop))
+            assert done[1] == list(found.pushes) == found.tree()["pushes"]
             await house.step(4)
             assert all(not line.sent and not line.mass for line in house.lines.values())
             both = [await house.talk.writer.run(lambda c, k=key: pushes.by_key(c, k)) for key in "ab"]  # type: ignore[misc]

@@ -48,8 +48,8 @@ FACT = st.one_of(
     ).map(lambda two: ["joined", two[0], two[1].isoformat()]),
     st.integers(1, 3650).map(lambda days: ["joined", "within", days]),
     st.integers(1, 3650).map(lambda days: ["inactive", days]),
-    st.sampled_from(["checkin", "quiz", "poster", "lottery"]).map(lambda what: ["took", what]),
-    IDS.map(lambda one: ["took", "quiz", one]),
+    st.sampled_from(["checkin", "quiz", "survey", "poster", "lottery"]).map(lambda what: ["took", what]),
+    st.tuples(st.sampled_from(["quiz", "survey"]), IDS).map(lambda two: ["took", *two]),
 )
 TREE = st.recursive(
     FACT,
@@ -121,6 +121,8 @@ def test_and_binds_closer_than_or_and_not_closest() -> None:
         ("joined >= 20261101", 11, "a date"),
         ("joined >= 0001-01-01", 11, "beyond"),
         ("took part in quizz", 14, "did you mean quiz?"),
+        ("took part in surveys", 14, "did you mean survey?"),
+        ("took part in poster family", 21, "`and`, `or` or the end"),
         ("guest and", 10, "ends where a fact"),
         ('placement is "and', 14, "expected"),
         ("not " * (NESTED_MAX + 1) + "guest", 4 * NESTED_MAX + 1, "50 deep"),
@@ -203,6 +205,8 @@ RULE = 'rule = "非 访客 且 非 30 天未互动"'
         ("placement is north-sqare", 1, "the plan has no placement north-sqare"),
         ("guest or branch is nowhere", 10, "the plan has no branch nowhere"),
         ("took part in quiz famly", 1, "did you mean family?"),
+        ("took part in survey servise", 1, "did you mean service?"),
+        ("took part in survey family", 1, "the plan has no survey family"),
         ("language is fr", 13, "zh"),
     ],
 )

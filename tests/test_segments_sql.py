@@ -71,6 +71,7 @@ class One:
     checked_in: bool
     noted: list[tuple[str, str, str]]  # kind, placement, campaign
     alias_noted: list[tuple[str, str, str]] = field(default_factory=list)
+    surveys: list[tuple[str, str]] = field(default_factory=list)  # survey, campaign
 
 
 STATES = ["pending", "qualified", "held", "rewarded", "rejected", "clawed_back"]
@@ -108,6 +109,7 @@ ONE = st.builds(
     st.booleans(),
     st.lists(NOTED, max_size=2),
     st.lists(NOTED, max_size=1),
+    st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([CAMPAIGN, "x"])), max_size=2, unique=True),
 )
 COMPARED = {
     "=": lambda a, b: a == b,
@@ -119,8 +121,9 @@ COMPARED = {
 }
 SIGN = st.sampled_from(sorted(COMPARED))
 FACT = st.one_of(
-    st.sampled_from([["everyone"], ["guest"], ["referred"], ["took", "checkin"], ["took", "poster"], ["took", "quiz"]]),
-    st.sampled_from("ab").map(lambda one: ["took", "quiz", one]),
+    st.sampled_from([["everyone"], ["guest"], ["referred"]]),
+    st.sampled_from(["checkin", "poster", "quiz", "survey"]).map(lambda what: ["took", what]),
+    st.tuples(st.sampled_from(["quiz", "survey"]), st.sampled_from("ab")).map(lambda two: ["took", *two]),
     st.sampled_from(["wechat", "telegram", "web", "wechat/shop", "web/main"]).map(lambda one: ["channel", "=", one]),
     st.sampled_from(["zh", "en"]).map(lambda one: ["language", "=", one]),
     st.tuples(st.sampled_from(["placement", "branch"]), st.sampled_from("abc")).map(lambda two: [two[0], "=", two[1]]),
@@ -170,6 +173,8 @@ def holds(one: One, tree: list[Any]) -> bool:
         "took": lambda: (
             one.checked_in
             if rest[0] == "checkin"
+            else any(name in (rest[1:] or name) and where == CAMPAIGN for name, where in one.surveys)
+            if rest[0] == "survey"
             else any(
                 n[0] == {"poster": "poster", "quiz": "quiz_started"}[rest[0]] and n[1] in (rest[1:] or n[1])
                 for n in noted
@@ -232,6 +237,8 @@ def fill(connection: Connection, population: list[One]) -> None:
             add("referral", referee=500_000 + n + at, referrer=n, **at_once)
         for name in ["shown", *(["checkin"] if one.checked_in else [])]:
             add("memory", subscriber=n, name=name, data="{}")
+        for survey, campaign in one.surveys:
+            add("survey_taken", campaign=campaign, survey=survey, subscriber=n, began_at=micros(NOW))
         note(n, 100_000 + n, one.noted)
         if one.alias_noted:
             person(n + 50, one, "alias", n)
@@ -340,6 +347,7 @@ def test_every_fact_at_every_boundary(store: Store) -> None:
     variants += [{"points": both} for both in ((0, 0), (1, 0), (2, 1), (3, 3))]
     variants += [{name: [(kind, "a", CAMPAIGN)]} for name in ("noted", "alias_noted") for kind in ("touched", "poster")]
     variants += [{"noted": [("quiz_started", "b", CAMPAIGN)]}, {"noted": [("touched", "a", "x")]}, {"checked_in": True}]
+    variants += [{"surveys": [("a", CAMPAIGN)]}, {"surveys": [("b", CAMPAIGN), ("a", "x")]}, {"surveys": [("a", "x")]}]
     variants += [{"places": [here, replace(here, channel="web", account="shop", following=on)]} for on in (True, False)]
     population = [replace(plain, **{"places": [here], **variant}) for variant in variants]
     counted = [[name, sign, n] for name in ("points", "friends", "qualified") for sign in COMPARED for n in (0, 1, 2)]
@@ -347,6 +355,7 @@ def test_every_fact_at_every_boundary(store: Store) -> None:
     spans: list[Any] = [[name, *rest] for name, *rest in (("joined", "within", 7), ("inactive", 2), ("inactive", 7))]
     named = [["channel", "=", one] for one in ("web", "web/shop", "web/main")] + [["placement", "=", "a"]]
     took = [["took", "checkin"], ["took", "poster"], ["took", "quiz"], ["took", "quiz", "a"], ["took", "quiz", "b"]]
+    took += [["took", "survey"], ["took", "survey", "a"], ["took", "survey", "b"], ["took", "survey", "c"]]
 
     def look(connection: Connection) -> None:
         for tree in counted + dated + spans + named + took:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 from content.faults import Said
 from content.plan.terms import Id, Table, refuse, term
 from content.plan.texts import Name
-from content.segment_words import FACTS, TOOK_CLAUSES, RuleFault
+from content.segment_words import FACTS, TOOK_CLAUSES, TOOK_ONE, RuleFault
 from content.segments import Rule, Tree, Use, parse
 
 if TYPE_CHECKING:
@@ -116,8 +116,9 @@ def _strange(use: Use, parts: Mapping[str, Any]) -> Said | None:
     if name == "branch" and rest[1] not in (known := sorted({spot.branch for spot in spots if spot.branch})):
         return _unknown("网点", "branch", rest[1], known)
     if name == "took" and len(rest) == 2:
-        known = [quiz.id for quiz in (social.quizzes if social else None) or ()]
-        return None if rest[1] in known else _unknown("答题", "quiz", rest[1], known)
+        offered = {"quiz": social.quizzes, "survey": social.surveys} if social else {}
+        known = [one.id for one in offered.get(rest[0]) or ()]
+        return None if rest[1] in known else _unknown(*TOOK_ONE[rest[0]], rest[1], known)
     if name == "language" and rest[1] not in (known := list(parts.get("languages") or (rest[1],))):
         return _unknown("语言", "language", rest[1], known)
     if name == "channel" and (channel := rest[1].partition("/")[0]) not in (

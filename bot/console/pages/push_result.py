@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot.console.pages.push_words import Say
 from bot.console.visit import Visit
-from storage import channel_posts, mass_jobs, push_results, push_runs
+from bot.pausing import told
+from storage import channel_posts, mass_jobs, pauses, push_results, push_runs
+from storage.pauses import Pause
 from storage.push_results import Doubt, Waiting
 from storage.push_runs import Run
 from storage.pushes import Push
@@ -91,6 +94,7 @@ class Progress:
     waiting: list[tuple[Waiting, str]] = field(default_factory=list)  # and the time left, for the account's rate
     doubts: list[Doubt] = field(default_factory=list)
     posts: list[dict[str, Any]] = field(default_factory=list)
+    pauses: list[Pause] = field(default_factory=list)  # of the accounts that have something left to send
     wrote: int | None = None
     quizzed: int | None = None
     surveyed: tuple[int, int] | None = None  # began, finished
@@ -136,8 +140,14 @@ async def progress(visit: Visit, push: Push, asked: int) -> dict[str, Any]:
         seconds = (visit.now - going.run.began_at).total_seconds()
         done = sum(sum(going.counts.get(state, {}).values()) for state in (*_REACH, "failed", "doubtful"))
         average = f"{done / seconds:.1f}" if seconds >= 1 and done else ""
-    return {"going": going, "rates": rates, "living": living, "average": average, "was": visit.query("was", 20),
-            "doubts_most": _DOUBTS, "zone": visit.app.writer.library.plan.zone}  # fmt: skip
+    zone = visit.app.writer.library.plan.zone
+    waits = [visit.tell(*told(one, visit.now, zone, _names(one.account))) for one in (going.pauses if going else ())]
+    return {"going": going, "rates": rates, "pauses": waits, "living": living, "average": average,
+            "was": visit.query("was", 20), "doubts_most": _DOUBTS, "zone": zone}  # fmt: skip
+
+
+def _names(account: str) -> tuple[str, str]:
+    return Say("zh").account(account), Say("en").account(account)
 
 
 def _read(
@@ -159,21 +169,22 @@ def _read(
     counts = run.counts if over else push_runs.counts(connection, run.id)
     posts = channel_posts.of_run(connection, run.id)
     waits = [] if over else push_results.waiting(connection, run.id, now)
-    told = Progress(
+    stands = Progress(
         run,
         counts,
         mass_jobs.of_run(connection, run.id),
         [(one, _time_left(one, rates.get(one.account), zh)) for one in waits],
         push_results.doubtful(connection, run.id, _DOUBTS, branch) if counts.get("doubtful") else [],
         posts,
+        [] if over else pauses.of_run(connection, run.id),
     )
     if not over:
-        return told
+        return stands
     within = now - (run.ended_at or now) < push_results.WITHIN
     quizzed = push_results.began_quiz(connection, run, now) if push.content.get("kind") == "quiz" else None
     surveyed = push_results.took_survey(connection, run, now) if push.content.get("kind") == "survey" else None
     wrote = push_results.wrote(connection, run, now)
-    return Progress(run, counts, told.jobs, [], told.doubts, posts, wrote, quizzed, surveyed, within)
+    return Progress(run, counts, stands.jobs, [], stands.doubts, posts, [], wrote, quizzed, surveyed, within)
 
 
 def _time_left(one: Waiting, rate: float | None, zh: bool) -> str:

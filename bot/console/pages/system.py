@@ -14,6 +14,7 @@ from starlette.responses import Response
 from bot.console import ROOT, page
 from bot.console.pages.people_words import KINDS_OF, NOTICES
 from bot.console.visit import Visit
+from bot.pausing import told
 from storage import schema, state
 
 WORDS = {
@@ -115,6 +116,7 @@ async def _told(visit: Visit) -> dict[str, Any]:
         "seen": seen,
         "accounts": accounts,
         "pauses": {row["account"]: row["pause"] for row in seen["rates"]},
+        "waits": [visit.tell(*told(one, visit.now, visit.app.writer.library.plan.zone)) for one in seen["pauses"]],
         "silent": _SILENT_SECONDS,
         "most": state.LAG_MAX,
         "lately": state.LATELY,
