@@ -32,6 +32,9 @@ class Line:
 
     name, account, per_second = "telegram", "main", 1_000_000.0
 
+    async def open(self) -> None:
+        """Nothing to make."""
+
     def pulls(self) -> bool:
         """It is sent to."""
         return False

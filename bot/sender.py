@@ -215,6 +215,11 @@ class Sender:
         wait = turn - time.monotonic()
         if wait > _SOON_SECONDS:
             await asyncio.sleep(wait)
+        try:
+            await self._channels[row.account].open()
+        except Exception as broken:  # nothing was sent; the next in turn tries again
+            self._alarm("open_broke", row.account, delivery=row.id, fault=type(broken).__name__)
+            return Outcome("retry", "channel_broke")
         late = time.monotonic()
         # Frozen: what was read before the commit may have changed. Or only so late that others' turns have come.
         if late > latest or (late > turn + _LATE_TURN and self._channels[row.account].per_second <= rates.PACED):

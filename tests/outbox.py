@@ -136,6 +136,8 @@ class Recorder:
         self.answer: Callable[[Parcel], Outcome] = lambda parcel: Outcome("sent")
         self.fetching = False
 
+    async def open(self) -> None: ...
+
     async def send(self, parcel: Parcel) -> Outcome:
         self.log.append((asyncio.get_running_loop().time(), parcel))
         await asyncio.sleep(self.seconds)

@@ -43,6 +43,8 @@ class Line:
     async def ways(self) -> frozenset[str]:
         return self._ways
 
+    async def open(self) -> None: ...
+
     def pulls(self) -> bool:
         return "page" in self._ways
 

@@ -157,6 +157,13 @@ class Channel(Protocol):
         """The HTTP routes on which the platform reaches us."""
         ...
 
+    async def open(self) -> None:
+        """Make what the first `send` would have to wait for, as far as that needs no platform; costs nothing again.
+
+        Called before each turn to send is looked at, for turns that pass meanwhile must not be taken all at once.
+        """
+        ...
+
     async def send(self, parcel: Parcel) -> Outcome:
         """Send one message actively; never raises for what a platform can do."""
         ...

@@ -120,6 +120,9 @@ class WebChat:
         kind, _, code = scene.partition("_")
         return Link(f"{self._service.public_url}/{kind}/{code}")
 
+    async def open(self) -> None:
+        """Nothing to make."""
+
     async def send(self, parcel: Parcel) -> Outcome:
         """Never asked for: people fetch what waits for them."""
         return Outcome("refused", "fetched_by_page")

@@ -137,6 +137,9 @@ class WeChat:
         """Release the connections to the platform."""
         await self.api.close()
 
+    async def open(self) -> None:
+        """Nothing to make."""
+
     async def send(self, parcel: Parcel) -> Outcome:
         """Send by the customer-service API, piece by piece, from where an earlier try or the passive reply ended."""
         if not await self.abilities.has(CUSTOMER_SERVICE):
