@@ -265,4 +265,7 @@ def _settle(connection: Any, job: mass_jobs.Job, outcome: MassOutcome, now: date
             pauses.note(connection, job.account, outcome.reason, outcome.wait, mass=True)
         wait = timedelta(seconds=max(outcome.wait, float(min(2**job.tries, 300))))
         in_doubt = job.in_doubt or outcome.state == "doubtful"
-        mass_jobs.again(connection, job, outcome.reason, machine_now(connection), wait, in_doubt=in_doubt)
+        machine = machine_now(connection)
+        mass_jobs.again(connection, job, outcome.reason, machine, wait, in_doubt=in_doubt)
+        if outcome.state == "slow":
+            mass_jobs.rest(connection, job.account, machine, wait)

@@ -161,6 +161,18 @@ def again(connection: Connection, job: Job, reason: str, machine_now: int, wait:
         )  # fmt: skip
 
 
+def rest(connection: Connection, account: str, machine_now: int, wait: timedelta) -> None:
+    """No job of the account is asked for before the wait is over: what was refused one is refused them all."""
+    # Whoever writes how a job of theirs ended is passed over, so that two who rest cannot wait for each other.
+    locking = "" if connection.dialect.name == "sqlite" else " FOR UPDATE SKIP LOCKED"
+    connection.execute(
+        text("UPDATE mass_job SET lease_until = :until WHERE id IN (SELECT id FROM mass_job WHERE account = :account "
+             "AND state IN ('queued', 'sending') AND lease = '' AND (lease_until IS NULL OR lease_until < :until)"
+             f"{locking})"),
+        {"until": machine_now + int(wait.total_seconds() * _SECOND), "account": account},
+    )  # fmt: skip
+
+
 def abandon(connection: Connection, run: int, reason: str, now: datetime, account: str = "") -> None:
     """End the jobs of a run (with `account`: those of this one) that nobody has in hand: what may have been taken is
     doubtful."""

@@ -1,6 +1,6 @@
 """A push to thousands while its nodes are killed, frozen and cut off: `python -m tests.push_crash --people 20000`.
 
-Proves that everybody entitled got it or stands on the doubtful list, that doubles stay within one per worker and fault,
+Proves that everybody entitled got it or stands on the doubtful list, that what is transactional comes at most once,
 that nothing is stuck, that the push ends by itself and the books are whole; prints what was done.
 """
 
@@ -45,6 +45,12 @@ _CONTENT = {
     **{"about": "campaign", "wechat": "service"},
 }
 _AT_ONCE = 2_000
+_STANDS = (
+    "SELECT state, (SELECT COUNT(*) FROM delivery WHERE run IS NULL AND state IN ('queued', 'claimed', 'sending')) "
+    "FROM push WHERE number = :n"
+)
+_SECRET_WORD = "兑换码"
+_SECRETS_SECONDS = 12.0  # over which they become due
 _IN_FLIGHT = 64  # what one node may have on its way: bot/sender.py
 _PLATFORM_FAULTS = 3  # calls in trouble at a time
 
@@ -60,6 +66,7 @@ class Ran:
     doubled: int = 0
     doubtful: int = 0
     left: int = 0
+    secrets: Counter[str] = field(default_factory=Counter)  # transactional: got, twice, doubtful
     seconds: float = 0.0
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -68,7 +75,8 @@ class Ran:
         done = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
         return (
             f"{self.people} people, {self.seconds:.0f} s; {done}; got it {self.got}, twice {self.doubled}, "
-            f"doubtful {self.doubtful}, left meanwhile {self.left}; {self.counts}"
+            f"doubtful {self.doubtful}, left meanwhile {self.left}; transactional: got it {self.secrets['got']}, "
+            f"twice {self.secrets['twice']}, doubtful {self.secrets['doubtful']}; {self.counts}"
         )
 
 
@@ -112,6 +120,29 @@ def approve(store: Store) -> int:
     return push.number
 
 
+def promise(store: Store, seconds: float) -> int:
+    """One message with a one-time secret to every tenth, none of whom takes pushes, one after the other; how many."""
+    now = micros(datetime.now(UTC))
+    with store.begin() as connection:
+        known = connection.execute(text("SELECT id, subscriber, address FROM identity ORDER BY id")).all()[::10]
+        first = ids.take_apart(connection, 2 * len(known))
+        texts, rows = [], []
+        for place, (identity, subscriber, address) in enumerate(known):
+            number, due = first + 2 * place, now + int(place * seconds * 1_000_000 / len(known))
+            texts.append(
+                (number, subscriber, identity, now, "text", json.dumps([{"text": f"{_SECRET_WORD} {address}"}]))
+            )
+            rows.append(
+                (number + 1, subscriber, identity, "telegram:main", number, 0, "transactional", 0, "queued", due)
+            )
+        columns = "id subscriber identity at kind said"
+        bulk.insert(connection, tables.metadata.tables["text"], tuple(columns.split()), texts)
+        columns = "id subscriber identity account text part kind lane state due_at lease tries reason"
+        rows = [(*row, "", 0, "") for row in rows]
+        bulk.insert(connection, tables.metadata.tables["delivery"], tuple(columns.split()), rows)
+    return len(known)
+
+
 class Crash:
     """Two nodes, their platform, one push, and what befalls them."""
 
@@ -141,6 +172,7 @@ class Crash:
                 store = Store(self.url, writer=False)
                 await asyncio.to_thread(fill, store, self.world, self.count)
                 self.number = await asyncio.to_thread(approve, store)
+                self.promised = await asyncio.to_thread(promise, store, _SECRETS_SECONDS)
                 self.store = store
                 await self._strike(faults)
                 if outage:
@@ -245,13 +277,13 @@ class Crash:
 
     async def _end(self, seconds: float) -> None:
         """Leases end by themselves; nobody helps."""
-        until, state, told = time.monotonic() + seconds, "", 0.0
-        while state != "done" and time.monotonic() < until:
+        until, state, told, waiting = time.monotonic() + seconds, "", 0.0, 1
+        while (state != "done" or waiting) and time.monotonic() < until:
             await asyncio.sleep(0.2)
             if time.monotonic() > told + 10:
                 told = time.monotonic()
                 self._progress("no fault any more")
-            state = (await asyncio.to_thread(self._do, "SELECT state FROM push WHERE number = :n", n=self.number))[0][0]
+            state, waiting = (await asyncio.to_thread(self._do, _STANDS, n=self.number))[0]
         if state != "done":
             left = self._do("SELECT state, reason, COUNT(*) FROM delivery WHERE run IS NOT NULL GROUP BY 1, 2")
             self.ran.problems.append(f"the push is {state} after {seconds} s: {left}")
@@ -274,11 +306,14 @@ class Crash:
                 ran.problems.append(f"the counts do not add up to {row.people}: {ran.counts}")
         for address, person in self.world.people.items():
             self._audit_one(address, sum("周五见" in one.text for one in person.received), rows.get(address))
+        self._audit_secrets()
         strikes = ran.faults["kill"] + ran.faults["freeze"] + ran.faults["cut"]
         if ran.doubled > strikes * _IN_FLIGHT + ran.lied:
             ran.problems.append(f"{ran.doubled} got it twice after {strikes} strikes and {ran.lied} lies")
         if ran.doubtful > strikes * _IN_FLIGHT + ran.lied:
             ran.problems.append(f"{ran.doubtful} in doubt after {strikes} strikes and {ran.lied} lies")
+        if ran.secrets["doubtful"] > strikes * _IN_FLIGHT + ran.lied:
+            ran.problems.append(f"{ran.secrets} after {strikes} strikes and {ran.lied} lies")
         if open_rows := self._do(
             "SELECT state, COUNT(*) FROM delivery WHERE state IN ('queued', 'claimed', 'sending') GROUP BY state"
         ):
@@ -286,6 +321,21 @@ class Crash:
         ran.problems += self.nodes[0].koukou("ledger", "check")["problems"]
         ran.problems += [*map(str, self.world.faults)]
         ran.problems += [line for node in self.nodes for line in node.broken()]
+
+    def _audit_secrets(self) -> None:
+        """What is transactional came at most once, or stands on the list; nothing else."""
+        rows = self._do(
+            "SELECT i.address, d.state, d.reason FROM delivery d JOIN identity i ON i.id = d.identity "
+            "WHERE d.kind = 'transactional'"
+        )
+        if len(rows) != self.promised:
+            self.ran.problems.append(f"{len(rows)} transactional rows of {self.promised}")
+        for row in rows:
+            person = self.world.people[int(row.address)]
+            got = sum(_SECRET_WORD in one.text for one in person.received)
+            self.ran.secrets.update(got=got > 0, twice=got > 1, doubtful=row.state == "doubtful")
+            if got > 1 or row.state not in ("sent", "doubtful") or (row.state == "sent" and not got):
+                self.ran.problems.append(f"{row.address}: transactional {row.state} {row.reason}, got it {got} times")
 
     def _audit_one(self, address: int, got: int, row: Any) -> None:
         ran, number = self.ran, address - 6_000_000_000

@@ -22,4 +22,5 @@ def test_a_push_survives_kills_cuts_and_lies(
         print(f"\n{ran}")
     assert ran.problems == []
     assert ran.got > 1_250
+    assert (ran.secrets["twice"], ran.secrets["got"] > 100) == (0, True)
     assert sum(ran.faults.values()) == len(faults) + 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from bot.channels.telegram import Telegram
 from bot.channels.wechat import WeChat
 from bot.played.telegram import PlayedTelegram
 from bot.played.wechat import PlayedWeChat
-from storage import pauses
+from storage import mass_jobs, pauses
 from storage.pushes import Push
 from tests import telegram_house, wechat_house
 from tests.houses import unhurried
@@ -224,6 +225,113 @@ def test_a_lie_about_a_mass_send_doubles_nothing(database_url: str, trouble: dic
             stage.wechat.fail(MASS, **trouble)
             await stage.out()
             assert await ended(stage, push) == {"handed_over": PEOPLE}
+            assert [got(person) for person in people] == [1] * PEOPLE
+
+    run(journey())
+
+
+# ---- mass sends of several jobs
+
+
+JOBS = 4
+
+
+@pytest.fixture
+def four_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """People of a mass send go in jobs of ten instead of ten thousand."""
+    monkeypatch.setattr(mass_jobs, "gather", partial(mass_jobs.gather, most=PEOPLE // JOBS))
+
+
+async def begun(stage: Stage) -> tuple[list[Any], Push]:
+    people, push = await stage.people("wechat"), await stage.begin(CONTENT)
+    await stage.no_window()
+    await stage.house.slice(push, 200)
+    return people, push
+
+
+def between(stage: Stage, first: int, *troubles: tuple[dict[str, Any], int]) -> None:
+    """After `first` mass sends that go well come troubles, each so many times."""
+    stage.wechat.fail(MASS, first, accept=True)
+    for trouble, times in troubles:
+        stage.wechat.fail(MASS, times, **trouble)
+
+
+async def jobs(stage: Stage) -> list[tuple[str, str]]:
+    """State and reason of each job."""
+    query = "SELECT state, reason FROM mass_job ORDER BY id"
+    rows = await stage.house.talk.writer.run(lambda c: c.exec_driver_sql(query).all())
+    return [tuple(row) for row in rows]
+
+
+TAKEN = {"accept": True}
+LIES: list[tuple[dict[str, Any], int]] = [
+    ({"drop": True, **TAKEN}, 1),
+    ({"status": 502, **TAKEN}, 2),
+    ({"drop": True}, 1),
+    ({"status": 500}, 1),
+    ({"code": -1}, 1),
+]
+STORMS: list[tuple[dict[str, Any], int]] = [({"status": 429}, 4), ({"code": 40001}, 1), ({"code": 45011}, 3)]
+
+
+@pytest.mark.usefixtures("four_jobs")
+@pytest.mark.parametrize("troubles", [LIES, STORMS], ids=["lies", "storms"])
+def test_jobs_that_meet_lies_and_storms_in_mid_run_reach_each_once(
+    database_url: str, troubles: list[tuple[dict[str, Any], int]]
+) -> None:
+    async def journey() -> None:
+        async with staged(database_url) as stage:
+            people, push = await begun(stage)
+            between(stage, 1, *troubles)
+            for _ in range(9):
+                await stage.out(1)
+                stage.house.talk.now += timedelta(minutes=2)  # the platform says what became of a key after a minute
+            assert await ended(stage, push) == {"handed_over": PEOPLE}
+            assert [got(person) for person in people] == [1] * PEOPLE
+            assert [len(one.reached) for one in stage.wechat.masses.values()] == [PEOPLE // JOBS] * JOBS
+            assert {state for state, _ in await jobs(stage)} == {"accepted"}
+            assert stage.wechat.asked[MASS] >= JOBS + sum(times for _, times in troubles)  # all of them were met
+
+    run(journey())
+
+
+@pytest.mark.usefixtures("four_jobs")
+def test_a_quota_used_up_in_mid_run_holds_back_all_jobs_of_the_account(database_url: str) -> None:
+    async def journey() -> None:
+        async with staged(database_url) as stage:
+            people, push = await begun(stage)
+            stage.wechat.day_quotas[MASS] = 2
+            for _ in range(4):
+                await stage.house.step(2)
+                assert stage.wechat.asked[MASS] == 3  # who was refused knocks no more, nor do the jobs behind it
+            assert sorted(got(person) for person in people) == [0] * 20 + [1] * 20
+            assert sum((await stage.house.counts(push)).values()) == PEOPLE
+            stage.wechat.day_quotas[MASS] = 100
+            stage.house.talk.now += timedelta(days=1)
+            await stage.house.talk.writer.run(
+                lambda c: c.exec_driver_sql("UPDATE mass_job SET lease_until = lease_until - 86400000000")
+            )
+            await stage.out()
+            assert await ended(stage, push) == {"handed_over": PEOPLE}
+            assert [got(person) for person in people] == [1] * PEOPLE
+
+    run(journey())
+
+
+@pytest.mark.usefixtures("four_jobs")
+def test_a_job_in_doubt_beyond_the_life_of_its_key_is_listed_and_left_alone(database_url: str) -> None:
+    async def journey() -> None:
+        async with staged(database_url) as stage:
+            people, push = await begun(stage)
+            between(stage, 3, ({"drop": True, **TAKEN}, 10**6))
+            for _ in range(3):
+                await stage.out(1)
+                stage.house.talk.now += timedelta(minutes=2)
+            asked = stage.wechat.asked[MASS]
+            stage.house.talk.now += timedelta(days=1)
+            await stage.out()
+            assert stage.wechat.asked[MASS] == asked
+            assert await ended(stage, push) == {"handed_over": 30, "doubtful/in_doubt": 10}
             assert [got(person) for person in people] == [1] * PEOPLE
 
     run(journey())
