@@ -16,11 +16,12 @@ def test_a_push_survives_kills_cuts_and_lies(
     tmp_path: Path, empty_postgres_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     crash = Crash(empty_postgres_url, tmp_path, 1_500, 2026, 300)
-    faults = ["kill", "kill", "cut", "cut", "drop", "drop", "lie", "storm", "leave", "leave"]
+    faults = ["kill", "kill", "cut", "sever", "sever", "drop", "drop", "lie", "storm", "leave", "leave"]
     ran = asyncio.run(crash.run(faults, 180, awake(tmp_path), outage=True))
     with capsys.disabled():
         print(f"\n{ran}")
     assert ran.problems == []
     assert ran.got > 1_250
     assert (ran.secrets["twice"], ran.secrets["got"] > 100) == (0, True)
+    assert (ran.keyed["twice"], ran.keyed["got"] > 120, ran.keyed["requests"] > ran.keyed["jobs"]) == (0, True, True)
     assert sum(ran.faults.values()) == len(faults) + 2
