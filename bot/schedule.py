@@ -6,6 +6,7 @@ Nothing is scheduled per person here, and a missed tick loses nothing: the next 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 SLOT_STALE_SECONDS = 30.0
 TIMERS_AT_ONCE = 200
 SEALED_AT_ONCE = 250
+_SEALED_WHEN_BUSY, _BUSY_BITES, _BITE_PAUSE = 50, 5, 0.05
+_BUSY = 20  # messages since the last tick
 _DAILY_LOOK_SECONDS = 600
 _RETENTION, _RETENTION_SECONDS, _RETENTION_SOON_SECONDS = "retention", 120.0, 30.0
 _log = structlog.get_logger(__name__)
@@ -52,7 +55,7 @@ class Schedule:
         self._daily = daily
         self._ticker: AsyncIOScheduler | None = None
         self._beginning: asyncio.Task[None] | None = None
-        self.sealed = self.retained = 0
+        self.sealed = self.retained = self._heard = 0
         self.retained_at = 0.0  # when the last look for what is past its retention ended, seconds since 1970
         self.held = False  # a restored copy: timers and daily work, which may speak, wait for its release
 
@@ -69,14 +72,26 @@ class Schedule:
         return len(due)
 
     async def seal(self) -> int:
-        """Seal what was committed, in small bites between groups, and go on while nobody waits for an answer."""
-        sealed = 0
-        while True:
-            done = await self._writer.run(lambda connection: self._sealer.step(SEALED_AT_ONCE, connection))
+        """Seal what was committed, between groups, and go on while there is more; returns how many.
+
+        While people write, in some bites so small that nobody feels them: what is left then is sealed when it is quiet.
+        """
+        heard, self._heard = self._writer.heard - self._heard, self._writer.heard
+        busy = heard > _BUSY
+        size, sealed = _SEALED_WHEN_BUSY if busy else SEALED_AT_ONCE, 0
+
+        def seal(connection: Any) -> int:
+            return self._sealer.step(size, connection)
+
+        for bite in itertools.count(1):
+            done = await self._writer.run(seal)
             sealed += done
-            if done < SEALED_AT_ONCE or self._writer.waiting:
-                self.sealed += sealed
-                return sealed
+            if done < size or (bite == _BUSY_BITES if busy else self._writer.waiting):
+                break
+            if busy:
+                await asyncio.sleep(_BITE_PAUSE)
+        self.sealed += sealed
+        return sealed
 
     async def reap(self) -> None:
         """Give expired leases back, and free holds whose time is over."""

@@ -86,7 +86,7 @@ def open_slice(connection: Connection, number: int, rule: Rule, limit: int, now:
 
 def preview(connection: Connection, rule: Rule, now: datetime, limit: int = 20_000) -> list[tuple[str, str, str, int]]:
     """What would become of everybody if it went out now: (account, way, reason, people), the reason empty for who
-    gets it. Says the same as opening, for it asks the same; of a million people it takes tens of seconds."""
+    gets it. Says the same as opening, for it asks the same; of a million people it takes some seconds."""
     told: Counter[tuple[str, str, str]] = Counter()
     query = Query(connection, rule.audience)
     statement = _statement(connection, rule, "0", "0", _COUNT)

@@ -235,10 +235,6 @@ class Query:
                 made = made.bindparams(bindparam(name, expanding=True))
         return self._connection.execute(made, values)
 
-    def ids(self, after: int, upto: int) -> list[int]:
-        query = f"SELECT p.id FROM ({self._base()}) AS p WHERE p.here = 1 AND NOT ({self._out}) ORDER BY p.id"
-        return list(self._run(query, after, upto).scalars())
-
     def count(self, after: int, upto: int) -> int:
         query = f"SELECT COUNT(*) FROM ({self._base()}) AS p WHERE p.here = 1 AND NOT ({self._out})"
         return int(self._run(query, after, upto).scalar_one())
@@ -264,7 +260,7 @@ class Query:
         return self._run(statement.replace("{people}", people), after, upto, **more)
 
     def accounts(self, after: int, upto: int) -> Iterator[tuple[str, str, dict[str, int]]]:
-        """Of a range, for each channel account: `people`, and how many are `no_consent` or as `window` has it."""
+        """Of a range, for each channel account: `people`, those with `no_consent`, and how others' windows stand."""
         earlier = ", ".join(f"'{kind}'" for kind in sorted(EARLIER_MAY_STAND))
         state = (
             "CASE WHEN i.channel <> 'wechat' THEN 'open' "
