@@ -180,6 +180,7 @@ RESERVED = frozenset(said for said in _MEANT if said.isascii() and said.isalpha(
 MEANINGS = {**_MEANT, **{said: fact.name for fact in FACTS.values() for said in fact.said}}
 
 _PHRASES = sorted((said.split() for said in MEANINGS if " " in said), key=len, reverse=True)
+_LONGEST = len(_PHRASES[0])
 _HAN = sorted((w for w in {*MEANINGS, *(v for one in VALUES.values() for v in one)} if not w.isascii()), key=len)[::-1]
 _LATIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 _CUT = re.compile(rf'"[^"\n]{{0,80}}"|{_LATIN.pattern}|[<>=!]=|<>|=[<>]|[<>=≤≥≠()]|[^\sA-Za-z0-9_<>=!≤≥≠()"]+|\S')
@@ -230,7 +231,8 @@ def tokens(text: str) -> list[Token]:
     cut = list(_cut(text.translate(_WIDE)))
     found: list[Token] = []
     while cut:
-        several = next((len(one) for one in _PHRASES if [t.text.casefold() for t in cut[: len(one)]] == one), 1)
+        next_few = ["" if token.quoted else token.text.casefold() for token in cut[:_LONGEST]]
+        several = next((len(one) for one in _PHRASES if next_few[: len(one)] == one), 1)
         some, cut = cut[:several], cut[several:]
         said = " ".join(token.text for token in some)
         meaning = "" if some[0].quoted else MEANINGS.get(said.casefold(), "")

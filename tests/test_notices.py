@@ -45,8 +45,8 @@ class WeChatLine(Line):
 
     def __init__(self) -> None:
         super().__init__("wechat", {"service"})
-        self.open, self.notices, self.fates = False, [], {}  # type: ignore[var-annotated]
-        self.fate = lambda parcel: Outcome("sent") if self.open else Outcome("refused", "window_closed")
+        self.window_open, self.notices, self.fates = False, [], {}  # type: ignore[var-annotated]
+        self.fate = lambda parcel: Outcome("sent") if self.window_open else Outcome("refused", "window_closed")
 
     async def _notice(self, way: str, address: str, template: str, fields: Any) -> Outcome:
         self.notices.append((way, address, template, dict(fields)))
@@ -143,7 +143,7 @@ async def house(url: str, templates: Any = None, sms: Any = None, wechat: Any = 
 def test_an_open_window_is_the_first_way(database_url: str) -> None:
     async def journey() -> None:
         async with house(database_url, TEMPLATES | {}) as one:
-            one.wechat.open = True
+            one.wechat.window_open = True
             await one.friend_comes()
             assert [CAME in parcel.message["text"] for parcel in one.wechat.sent] == [True]
             assert not one.wechat.notices and await one.stand() == [("sent", "reply")]
