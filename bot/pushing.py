@@ -29,7 +29,6 @@ from storage.push_runs import Run
 from storage.store import machine_now
 
 SLICE = 2_000  # people who get their rows in one transaction: some tens of milliseconds
-_BREATH = 0.3  # where somebody wrote during a slice: so much of its time passes before the next
 _DUE_AT_ONCE = 20
 _COUNT_SECONDS = 10.0  # so long a count of an audience is told again,
 _COUNT_TIMES = 20  # and at least so many times as long as it took
@@ -163,10 +162,7 @@ class Pushes:
             def one(connection: Any, now: datetime = now) -> int | None:
                 return push_opening.open_slice(connection, run.id, rule, size, now)
 
-            heard, began = self._writer.heard, time.monotonic()
             opened = await self._writer.apart(one)
-            if self._writer.heard != heard:
-                await asyncio.sleep(_BREATH * (time.monotonic() - began))
 
     def _library(self, revision: int) -> Library:
         current = self._writer.library

@@ -131,13 +131,13 @@ def _text_of(texts: Mapping[str, int]) -> str:
 # Of each person's identities the best: one that can be written to now, where they spoke last; else by mass send; else
 # where they fetch; else the one that tells why not. Somebody whom uniting gave a row that was another's is met again
 # where the numbers of both differ: `mine` counts rows of this run. Everything is read once for the range, through the
-# indexes that begin with the person.
+# indexes that begin with the person; `run IS NOT NULL` would offer that of all pushes, to be read whole.
 _BEST = f"""
 WITH audience AS {{kept}} (SELECT * FROM {{people}} AS p), pushed AS MATERIALIZED (
   SELECT subscriber, COUNT(CASE WHEN run = :run THEN 1 END) AS mine,
     COUNT(CASE WHEN due_at > :week AND state NOT IN ('refused', 'failed') THEN 1 END) AS week,
     COUNT(CASE WHEN due_at > :month AND way = 'mass' AND state NOT IN ('refused', 'failed') THEN 1 END) AS month
-  FROM delivery WHERE {ranged("subscriber")} AND due_at > :since AND run IS NOT NULL GROUP BY subscriber
+  FROM delivery WHERE {ranged("subscriber")} AND due_at > :since AND COALESCE(run, 0) > 0 GROUP BY subscriber
 ), told AS {{kept}} (
   SELECT p.id AS subscriber, p.consent, p.blocked_at, {{text}} AS text, i.id AS identity, i.account, i.heard_at,
     COALESCE(d.week, 0) AS week,
