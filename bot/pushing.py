@@ -28,7 +28,7 @@ from storage.push_opening import Rule
 from storage.push_runs import Run
 from storage.store import machine_now
 
-SLICE = 2_000  # people who get their rows in one transaction: some tens of milliseconds
+SLICE = 4_000  # people who get their rows in one transaction: some tens of milliseconds
 _DUE_AT_ONCE = 20
 _COUNT_SECONDS = 10.0  # so long a count of an audience is told again,
 _COUNT_TIMES = 20  # and at least so many times as long as it took

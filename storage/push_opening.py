@@ -23,6 +23,7 @@ from storage.tables import micros
 _WINDOW = timedelta(hours=48)
 _MARGIN = timedelta(minutes=5)  # the row waits for its turn
 _MOST_ACTIVE = 5
+_FEW = 10_000  # rows of which statistics may still mislead, and are gathered in no time
 _TYPED = "('text', 'voice', 'picture', 'location', 'link', 'other')"
 
 
@@ -73,6 +74,8 @@ def open_slice(connection: Connection, number: int, rule: Rule, limit: int, now:
         statement = _statement(connection, rule, _text_of(run.texts), "d.mine", _INSERT)
         query = Query(connection, rule.audience)
         made = query.among(statement, run.reached, upto, **_values(rule, now), **values, **begun).rowcount
+        if not run.reached:
+            _tell_planner(connection)
     opened = upto is None
     connection.execute(
         text(
@@ -82,6 +85,19 @@ def open_slice(connection: Connection, number: int, rule: Rule, limit: int, now:
         {"reached": run.reached if upto is None else upto, "count": made, "opened": opened, "id": run.id},
     )
     return made if not opened else None
+
+
+def _tell_planner(connection: Connection) -> None:
+    """Let PostgreSQL know of a first push's rows at once.
+
+    A session keeps the plans of what it repeats: those of claims, made while deliveries were few, would read all of
+    them for each row until the server gathers statistics by itself, a minute later.
+    """
+    if connection.dialect.name == "sqlite":
+        return
+    query = "SELECT reltuples FROM pg_class WHERE oid = 'delivery'::regclass"
+    if connection.execute(text(query)).scalar_one() < _FEW:
+        connection.execute(text("ANALYZE delivery"))
 
 
 def preview(connection: Connection, rule: Rule, now: datetime, limit: int = 20_000) -> list[tuple[str, str, str, int]]:

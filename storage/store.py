@@ -23,13 +23,8 @@ from storage.wal import Checkpoints
 
 DatabaseFault = DBAPIError  # what rooms above catch: a constraint, a lock, a lost connection
 
-# A frozen node must not stop the others: PostgreSQL ends its transaction, and nobody waits long for a lock. Whatever is
-# written goes by an index: a plan is kept for a session, and one made while a table was small would read all of it ever
-# after, until statistics are gathered: too late for the minute in which a first push opens.
-_POSTGRES_OPTIONS = (
-    "-c idle_in_transaction_session_timeout=2000 -c lock_timeout=500 -c timezone=UTC -c enable_seqscan=off"
-)
-_POSTGRES_READ = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = on"
+# A frozen node must not stop the others: PostgreSQL ends its transaction, and nobody waits long for a lock.
+_POSTGRES_OPTIONS = "-c idle_in_transaction_session_timeout=2000 -c lock_timeout=500 -c timezone=UTC"
 # The first release without the WAL-reset bug (a writer, and one that checkpoints beside it, may corrupt the file).
 _SQLITE_FIXED = (3, 51, 3)
 
@@ -97,7 +92,7 @@ class Store:
         """A consistent snapshot for reading; writing in it fails."""
         with self._reader.connect() as connection:
             if not self.is_sqlite:
-                connection.execute(text(_POSTGRES_READ))
+                connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
             yield connection
 
     def warnings(self) -> list[str]:

@@ -47,24 +47,3 @@ def test_many_rows_arrive_as_few_do(database_url: str, count: int) -> None:
 
 def micros_of(number: int) -> int:
     return -(2**62) if number == 1 else 2**62 + number
-
-
-def test_a_plan_made_while_a_table_was_small_does_not_read_all_of_it_later(empty_postgres_url: str) -> None:
-    """A session keeps the plans of what it repeats; reports, which read all, may still do so."""
-    store = Store(empty_postgres_url)
-    with store.begin() as connection:
-        connection.execute(text("CREATE TABLE row (id BIGINT PRIMARY KEY, person BIGINT)"))
-        connection.execute(text("CREATE INDEX ix_row_person ON row (person)"))
-        connection.execute(text("INSERT INTO row SELECT -n, -n FROM generate_series(1, 3) AS n"))
-        connection.execute(text("ANALYZE row"))
-        for person in range(20):  # five are planned for their values, and then one plan is kept
-            bulk.select_all(connection, "SELECT id FROM row WHERE person = ?", person)
-        connection.execute(text("INSERT INTO row SELECT n, n FROM generate_series(1, 20000) AS n"))
-        query = "SELECT name FROM pg_prepared_statements WHERE statement LIKE '%person%' AND generic_plans > 0"
-        name = connection.execute(text(query)).scalar_one()
-        plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN EXECUTE {name}(7)").scalars())
-        assert "Seq Scan on row" not in plan and "ix_row_person" in plan, plan
-    with store.read() as connection:
-        assert connection.execute(text("SHOW enable_seqscan")).scalar_one() == "on"
-        assert connection.execute(text("SHOW transaction_read_only")).scalar_one() == "on"
-    store.close()

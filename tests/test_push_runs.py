@@ -578,6 +578,28 @@ def test_a_stop_holds_mass_sends_too(database_url: str) -> None:
     run(journey())
 
 
+# ---- what PostgreSQL knows of it
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_the_planner_hears_of_a_first_push_with_its_first_slice(database_url: str) -> None:
+    """Or claims, planned while there was nothing to claim, would read every row of it for each that they take."""
+
+    async def journey() -> None:
+        async with push_house(database_url) as house:
+            await crowd(house.talk, telegram=9)
+            push = await house.approved()
+            house.talk.now = MORNING
+            await house.slice(push, 6)
+            known = "SELECT reltuples FROM pg_class WHERE oid = 'delivery'::regclass"
+            # The answers that made the crowd, and the slice's rows, which are in the same commit.
+            assert [row.reltuples for row in await rows(house, known)] == [9 + 6]
+            await house.slice(push, 6)
+            assert [row.reltuples for row in await rows(house, known)] == [9 + 6]
+
+    run(journey())
+
+
 # ---- accounts that are switched off meanwhile
 
 
