@@ -84,6 +84,7 @@ class Sender:
         self._many_landed = asyncio.Event()
         self._claims = 0
         self._away = 0.0  # how long a claim takes to be committed
+        self._resting: dict[str, float] = {}  # account → until when it waits, as far as this process knows
         self._more = False  # an account had as many as could be claimed at once
         self._busy = asyncio.Lock()
         self._woken = asyncio.Event()
@@ -156,12 +157,15 @@ class Sender:
         self._claims += 1
         lease = f"{self._holder}/{self._claims}"  # one of its own: an earlier claim's late result must not end this one
         looked: list[float] = []
+        resting: dict[str, float] = {}
 
         def claim(connection: Any) -> list[tuple[Claimed, float]]:
             looked.append(time.monotonic())
-            return self._claim(connection, free, now, lease)
+            return self._claim(connection, free, now, lease, resting)
 
         turns = await self._run(claim)
+        unwritten = {row.account for row, outcome in self._landed if _pauses(outcome)}
+        self._resting.update((account, until) for account, until in resting.items() if account not in unwritten)
         began = time.monotonic()
         self._away = min(max(0.9 * self._away, began - looked[-1]), _BEGIN_SECONDS / 2)
         for row, turn in turns:
@@ -186,17 +190,19 @@ class Sender:
             self._looking_after = asyncio.get_running_loop().call_later(_LATE_SECONDS, self._give_up_late)
 
     def _claim(
-        self, connection: Any, free: Mapping[str, int], now: datetime, lease: str
+        self, connection: Any, free: Mapping[str, int], now: datetime, lease: str, resting: dict[str, float]
     ) -> list[tuple[Claimed, float]]:
-        """Rows and when their requests are to begin. Looks at everything that must be looked at just before: runs,
-        stop, consent, pause and rate."""
-        machine = machine_now(connection)
+        """Rows and when their requests are to begin; until when accounts wait goes into `resting`. Looks at everything
+        that must be looked at just before: runs, stop, consent, pause and rate."""
+        machine, looked = machine_now(connection), time.monotonic()
         turns: list[tuple[Claimed, float]] = []
         runs, at = self._runs(connection, self._now()), micros(now)
         for account, places in sorted(free.items()):
             rate = self._channels[account].per_second
             granted: list[float] = []
-            room = min(places, rates.room(connection, account, rate, machine)) if places > 0 else 0
+            room, pause_until = rates.room(connection, account, rate, machine)
+            room = min(places, room)
+            resting[account] = looked + (pause_until - machine) / _SECOND
 
             def grant(wanted: int, account: str = account, rate: float = rate, into: list[float] = granted) -> int:
                 away = int(self._away * _SECOND) if rate <= rates.PACED else 0
@@ -221,8 +227,11 @@ class Sender:
             self._alarm("open_broke", row.account, delivery=row.id, fault=type(broken).__name__)
             return Outcome("retry", "channel_broke")
         late = time.monotonic()
-        # Frozen: what was read before the commit may have changed. Or only so late that others' turns have come.
+        # Frozen: what was read before the commit may have changed. Or only so late that others' turns have come. Or the
+        # platform has asked for a pause since.
         if late > latest or (late > turn + _LATE_TURN and self._channels[row.account].per_second <= rates.PACED):
+            return _LATE
+        if late < self._resting.get(row.account, late):
             return _LATE
         heard_at = None if row.heard_at is None else instant(row.heard_at)
         parcel = Parcel(row.id, row.address, row.message, heard_at, row.heard_kind, row.sent_since)
@@ -256,7 +265,9 @@ class Sender:
         outcome = cancelled if task.cancelled() else task.result()
         self._in_flight[row.account] -= 1
         self._landed.append((row, outcome))
-        if outcome.state == "slow" and outcome is not _LATE:
+        if _pauses(outcome):
+            until = time.monotonic() + max(outcome.wait, pauses.SHORTEST)
+            self._resting[row.account] = max(self._resting.get(row.account, until), until)
             self._alarm("account_paused", row.account, reason=outcome.reason, seconds=outcome.wait)
         if 2 * len(self._landed) >= _places(self._channels[row.account]):
             self._many_landed.set()
@@ -264,6 +275,10 @@ class Sender:
     def _alarm(self, event: str, account: str, **more: Any) -> None:
         self.alarms[account] += 1
         _log.warning(event, account=account, **more)
+
+
+def _pauses(outcome: Outcome) -> bool:
+    return outcome.state == "slow" and outcome is not _LATE
 
 
 def _places(channel: Channel) -> int:
@@ -276,7 +291,7 @@ def _finish(connection: Any, landed: Sequence[tuple[Claimed, Outcome]], at: int)
     deliveries.finish(connection, results, machine, at)
     longest: dict[str, Outcome] = {}
     for row, outcome in landed:
-        if outcome.state == "slow" and outcome is not _LATE:
+        if _pauses(outcome):
             before = longest.setdefault(row.account, outcome)
             longest[row.account] = max(before, outcome, key=lambda one: one.wait)
     for account, outcome in sorted(longest.items()):  # in one order, for other nodes do the same

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from storage import kept, rates
 from storage.store import machine_now
 
+SHORTEST = 1.0  # seconds
 _SECOND = 1_000_000
 _GAP = 900 * _SECOND  # so soon after its end a pause for the same reason is the same one
 _ACCOUNT, _MASS = "pause:", "pause-mass:"
@@ -35,7 +36,7 @@ class Pause:
 def note(connection: Connection, account: str, reason: str, seconds: float, *, mass: bool = False) -> None:
     """An account waits for so many seconds from now; unless `mass`, also pause it on all nodes."""
     now = machine_now(connection)
-    until = now + int(max(seconds, 1.0) * _SECOND)
+    until = now + int(max(seconds, SHORTEST) * _SECOND)
     if not mass:
         rates.pause(connection, account, until)
     key = f"{_MASS if mass else _ACCOUNT}{account}"

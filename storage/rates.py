@@ -24,12 +24,13 @@ PACED = 200.0
 _AHEAD = 150_000  # more would hold up a reply, and what another node must not send during a pause
 
 
-def room(connection: Connection, account: str, per_second: float, machine_now: int) -> int:
-    """How many requests could be granted now; a look without a promise."""
+def room(connection: Connection, account: str, per_second: float, machine_now: int) -> tuple[int, int]:
+    """How many requests could be granted now, and until when the account pauses, or did last; a look without a
+    promise."""
     row = connection.execute(
         text("SELECT second, used, pause_until, recent FROM rate WHERE account = :account"), {"account": account}
     ).first()
-    return len(_Turns(row, per_second, machine_now, 0).next(int(per_second) + 1))
+    return len(_Turns(row, per_second, machine_now, 0).next(int(per_second) + 1)), row.pause_until if row else 0
 
 
 def take(

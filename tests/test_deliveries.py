@@ -393,9 +393,9 @@ def test_a_pause_holds_for_all_and_only_grows(store: Store) -> None:
         rates.pause(connection, MAIN, NOW + 5 * SECOND)
     with store.begin() as connection:
         assert not rates.take(connection, MAIN, 30, 1, NOW + 9 * SECOND)
-        assert rates.room(connection, MAIN, 30, NOW + 9 * SECOND) == 0
+        assert rates.room(connection, MAIN, 30, NOW + 9 * SECOND) == (0, NOW + 10 * SECOND)
         assert rates.paused(connection, NOW) == {MAIN: NOW + 10 * SECOND}
-        room = rates.room(connection, MAIN, 30, NOW + 10 * SECOND)
+        room, _ = rates.room(connection, MAIN, 30, NOW + 10 * SECOND)
         after = rates.take(connection, MAIN, 30, 1000, NOW + 10 * SECOND)
         assert 0 < len(after) == room < 10  # no flood after the pause
         assert rates.paused(connection, NOW + 10 * SECOND) == {}

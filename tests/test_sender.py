@@ -170,6 +170,23 @@ def test_slow_pauses_the_account_for_every_node(store: Store) -> None:
     asyncio.run(story())
 
 
+def test_turns_that_were_given_before_a_pause_are_not_used(store: Store) -> None:
+    async def story() -> None:
+        people(store, 30)
+        put(store, [(100 + n, n) for n in range(1, 31)])
+        channel = Recorder()
+        channel.answer = lambda parcel: (
+            Outcome("slow", "minute_quota", 1.2) if len(channel.log) == 10 else Outcome("sent")
+        )
+        mail, _ = sender(store, channel, per_second=100)  # fifteen turns are given at once
+        async with looping(mail):
+            await until(lambda: len(channel.log) == 31)
+        assert channel.log[10][0] - channel.log[9][0] > 1.1
+        assert counted(store) == {"sent": 30}
+
+    asyncio.run(story())
+
+
 def test_a_pause_set_elsewhere_is_obeyed(store: Store) -> None:
     async def story() -> None:
         people(store, 2)

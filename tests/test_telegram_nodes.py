@@ -95,11 +95,11 @@ def test_a_429_is_obeyed_by_both_nodes(empty_database_url: str, tmp_path: Path) 
         await world.idle(20)
         for person in people:
             await person.wait_for(1, 30)
-        # Turns given before the pause was known may still be used, up to 1.5 s later (bot/sender.py) on a machine that
-        # is slow enough; of the three seconds the rest is silent, perhaps before anybody got anything.
+        # The other node learns of it with its next claim; until then it may use turns that it has.
+        # Of the three seconds the rest is silent, perhaps before anybody got anything.
         times = [began, *sorted(person.received[0].at for person in people[10:])]
         gaps = sorted((later - earlier).total_seconds() for earlier, later in pairwise(times))
-        assert gaps[-1] > 1.4, gaps[-3:]
+        assert gaps[-1] > 2.2, gaps[-3:]
         assert all(len(person.received) == 1 for person in people)
 
     asyncio.run(two_nodes(empty_database_url, tmp_path, play, "webhook"))
