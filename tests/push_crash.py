@@ -50,6 +50,7 @@ _STANDS = (
 )
 _SECRETS_SECONDS = 12.0  # over which they become due
 _PLATFORM_FAULTS = 3  # calls in trouble at a time
+_MASS_FAULTS = 4  # in all: a job that meets one waits twice as long each time
 _KEY_REST_SECONDS = 2.0  # after which the platform says again what became of a key; really a minute
 
 
@@ -127,6 +128,7 @@ class Crash:
         self.wechat = PlayedWeChat(seed=seed, key_rest_seconds=_KEY_REST_SECONDS)
         self.url, self.folder, self.count = url, folder, people
         self.left: set[int] = set()
+        self.mass_faults = 0
 
     async def run(self, faults: list[str], seconds: float, noon: Callable[[Path], str], *, outage: bool = False) -> Ran:
         """Let the push go out while `faults` strike at random moments, then audit. With `outage` both nodes are down at
@@ -252,18 +254,22 @@ class Crash:
         self.left |= {int(address) for address in addresses}
 
     def _trouble(self, fault: str) -> None:
+        mass: dict[str, Any]
         if fault == "drop":  # taken, and the answer lost; or lost on the way there
             accept = self.dice.random() < 0.5
             self.ran.lied += _PLATFORM_FAULTS * accept
             self.world.fail("sendMessage", _PLATFORM_FAULTS, drop=True, accept=accept)
-            self.wechat.fail(MASS, drop=True, accept=accept, delay=self.dice.uniform(0, 3))
+            mass = {"drop": True, "accept": accept, "delay": self.dice.uniform(0, 3)}
         elif fault == "lie":  # 5xx after accepting
             self.ran.lied += _PLATFORM_FAULTS
             self.world.fail("sendMessage", _PLATFORM_FAULTS, code=self.dice.choice((500, 502, 504)), accept=True)
-            self.wechat.fail(MASS, status=502, accept=True)
+            mass = {"status": 502, "accept": True}
         else:
             self.world.fail("sendMessage", 20, retry_after=1)
-            self.wechat.fail(MASS, 2, code=45011)
+            mass = {"code": 45011}
+        self.mass_faults += 1
+        if self.mass_faults <= _MASS_FAULTS:
+            self.wechat.fail(MASS, **mass)
 
     # ---- and then
 
