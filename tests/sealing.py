@@ -10,14 +10,16 @@ from storage.sealer import Sealer
 from storage.store import Store
 
 _OTHERS = (
-    "SELECT COUNT(*) FROM pg_stat_activity WHERE datname <> current_database() AND backend_xid IS NOT NULL "
+    "SELECT COUNT(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL "
+    "AND (datname <> current_database() OR backend_type = 'autovacuum worker') "
     "AND backend_xid::text::bigint <= (SELECT GREATEST((SELECT MAX(tx) FROM event), (SELECT MAX(tx) FROM posting)))"
 )
 _PATIENCE_SECONDS = 20
 
 
 class PatientSealer(Sealer):
-    """Waits until no other database's transaction is older than what is to be sealed; in everything else a Sealer."""
+    """Waits until no transaction of another database, or of the server's own, is older than what is to be sealed; in
+    everything else a Sealer."""
 
     def step(self, limit: int = 2000, connection: Connection | None = None) -> int:
         if not self._store.is_sqlite:

@@ -10,7 +10,7 @@ from campaigns import rights
 from campaigns import standing as acts
 from campaigns.desk import Desk
 from storage import ledger_check, people
-from storage.sealer import Sealer
+from tests.sealing import PatientSealer as Sealer
 from tests.talking import Talk
 
 ME = "oRef0000000000000000000000A1"

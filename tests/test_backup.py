@@ -20,12 +20,12 @@ from sqlalchemy import text
 
 from storage import backup, copies, erasures, ledger_check, restore, rows, schema
 from storage.backup import Archive, BackupFault, Manifest
-from storage.sealer import Sealer
 from storage.store import Store
 from storage.vault import Vault
 from tests.commands import koukou
 from tests.conftest import _database
 from tests.crowd import Crowd
+from tests.sealing import PatientSealer as Sealer
 from tests.serving import ROOT, Node, free_port
 from tests.serving import SECRET as NODE_SECRET
 from tests.talking import SECRET, Talk, run, talking

@@ -29,9 +29,9 @@ from bot.schedule import Schedule
 from bot.wechat.faults import Fault
 from storage import schema
 from storage.incoming import Incoming
-from storage.sealer import Sealer
 from storage.store import Store
 from tests.houses import furnish
+from tests.sealing import PatientSealer as Sealer
 from tests.serving import ROOT, Node
 from tests.talking import talking
 

@@ -19,12 +19,12 @@ from bot.played.wechat import PlayedWeChat
 from bot.schedule import Schedule
 from campaigns.desk import ActRefused
 from storage import backup, erasures, kept
-from storage.sealer import Sealer
 from storage.store import Store
 from storage.vault import Vault
 from tests.commands import koukou, koukou_apart
 from tests.conftest import _database
 from tests.houses import unhurried
+from tests.sealing import PatientSealer as Sealer
 from tests.serving import BOT_SECRET, SECRET, Node, free_port
 from tests.talking import run, talking
 from tests.test_backup import restored

@@ -17,8 +17,8 @@ from campaigns.joining import VALID, WRONG_MAX, new_code
 from storage import holds, joining, ledger, people, retention
 from storage.group import CODE_LETTERS
 from storage.ledger_check import check
-from storage.sealer import Sealer
 from storage.tables import micros
+from tests.sealing import PatientSealer as Sealer
 from tests.talking import Talk, run, talking
 
 WEB, WECHAT, TELEGRAM = ("web", "g1"), ("wechat", "w1"), ("telegram", "77")

@@ -25,9 +25,9 @@ from bot.settings import NoticeTemplates, SmsSettings
 from bot.sms import HttpProvider
 from campaigns import notices as rules
 from storage import deliveries, notices, people
-from storage.sealer import Sealer
 from storage.store import machine_now
 from tests.push_house import Line
+from tests.sealing import PatientSealer as Sealer
 from tests.standing_house import act, number
 from tests.talking import NOON, Talk, run, talking, told
 from tests.wechat_house import Clock, settings

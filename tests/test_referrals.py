@@ -18,8 +18,8 @@ from sqlalchemy import text
 
 from bot.schedule import Schedule
 from storage import referrals
-from storage.sealer import Sealer
 from storage.store import Store
+from tests.sealing import PatientSealer as Sealer
 from tests.talking import Talk, prepared, run, talking
 
 _MINUTE = timedelta(minutes=1)

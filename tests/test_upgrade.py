@@ -20,12 +20,12 @@ import pytest
 from sqlalchemy import text
 
 from storage import backup, ledger_check, people, restore, schema
-from storage.sealer import Sealer
 from storage.store import Store
 from storage.vault import Vault
 from tests.commands import koukou, koukou_apart
 from tests.conftest import _database
 from tests.crowd import Crowd
+from tests.sealing import PatientSealer as Sealer
 from tests.serving import ROOT, Node, _command, _environment, free_port
 from tests.talking import NOON, SECRET, Talk
 
