@@ -28,7 +28,10 @@ from storage.push_opening import Rule
 from storage.push_runs import Run
 from storage.store import machine_now
 
-SLICE = 4_000  # people who get their rows in one transaction: some tens of milliseconds
+# How many people get their rows in one transaction: few at first, so that the first row can be sent at once, then as
+# many as take so many seconds. Meanwhile whoever joins two accounts or pauses waits, and on SQLite everybody.
+FIRST, MOST = 2_000, 20_000
+_SLICE_SECONDS, _SLICE_SECONDS_SQLITE = 0.2, 0.05
 _DUE_AT_ONCE = 20
 _COUNT_SECONDS = 10.0  # so long a count of an audience is told again,
 _COUNT_TIMES = 20  # and at least so many times as long as it took
@@ -50,10 +53,10 @@ class Pushes:
         channels: Sequence[Any],
         library_of: Callable[[int], Library],
         now: Callable[[], datetime],
-        slice_size: int = SLICE,
+        most: int = MOST,
     ) -> None:
         self._writer, self._channels, self._library_of, self._now = writer, channels, library_of, now
-        self._slice = slice_size
+        self._most = most
         self._holder = secrets.token_hex(8)
         self._libraries: dict[int, Library] = {}
         self._counted: dict[tuple[str, str, int], tuple[float, People]] = {}
@@ -154,15 +157,20 @@ class Pushes:
     async def _open(self, run: Run) -> None:
         push = await self._writer.run(lambda connection: pushes.find(connection, run.push))
         assert push
-        rule, size = await self.rule(push, self._now()), self._slice
-        opened: int | None = 0
-        while opened is not None:
+        rule, size = await self.rule(push, self._now()), min(FIRST, self._most)
+        while True:
             now = self._now()
 
-            def one(connection: Any, now: datetime = now) -> int | None:
-                return push_opening.open_slice(connection, run.id, rule, size, now)
+            def one(connection: Any, now: datetime = now, size: int = size) -> tuple[int | None, float]:
+                began = time.monotonic()
+                made = push_opening.open_slice(connection, run.id, rule, size, now)
+                few = _SLICE_SECONDS_SQLITE if connection.dialect.name == "sqlite" else _SLICE_SECONDS
+                return made, few / (time.monotonic() - began)
 
-            opened = await self._writer.apart(one)
+            made, faster = await self._writer.apart(one)
+            if made is None:
+                return
+            size = min(self._most, max(FIRST // 4, int(size * min(faster, 2.0))))
 
     def _library(self, revision: int) -> Library:
         current = self._writer.library

@@ -79,9 +79,9 @@ class Bot(Line):
 class PushHouse:
     """One node with its sender. `now` is the talk's."""
 
-    def __init__(self, talk: Talk, lines: list[Line], slice_size: int = 3) -> None:
+    def __init__(self, talk: Talk, lines: list[Line], most: int = 3) -> None:
         self.talk, self.lines = talk, {line.name: line for line in lines}
-        self.pushes = Pushes(talk.writer, lines, lambda number: talk.library(), lambda: talk.now, slice_size)
+        self.pushes = Pushes(talk.writer, lines, lambda number: talk.library(), lambda: talk.now, most)
         self.sender = Sender(self._run, lines, lambda: talk.now, "one", self.pushes.runs)
         self.before_claim: list[Any] = []  # what happens while a claim waits for the writer
         self.once_claimed: list[Any] = []  # what happens while requests are on their way
@@ -160,13 +160,13 @@ class PushHouse:
 
 
 @asynccontextmanager
-async def push_house(url: str, *lines: Line, slice_size: int = 3) -> AsyncIterator[PushHouse]:
+async def push_house(url: str, *lines: Line, most: int = 3) -> AsyncIterator[PushHouse]:
     """A house with these channels, by default one of each kind; nobody is held out of the campaign."""
     given = list(lines) or [Line("wechat", {"service", "mass"}), Line("telegram", {"bot"}), Line("web", {"page"})]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(push_clock, "holdout", lambda plan: 0)
         async with talking(url) as talk:
-            yield PushHouse(talk, given, slice_size)
+            yield PushHouse(talk, given, most)
 
 
 async def talked(talk: Talk, said: str, who: str, channel: str = "wechat", kind: str = "text") -> None:

@@ -76,7 +76,7 @@ async def staged(url: str) -> AsyncIterator[Stage]:
         ]
         lines[1].per_second = 1000.0
         try:
-            async with push_house(url, *lines, slice_size=100) as house:
+            async with push_house(url, *lines, most=100) as house:
                 # The worlds look at the same clock as the house.
                 wechat.clock = small.clock = lambda: house.talk.now  # type: ignore[assignment]
                 yield Stage(house, telegram, wechat)

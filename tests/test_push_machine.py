@@ -277,7 +277,7 @@ def _machine(url: str, examples: int, steps: int) -> Counter[str]:
     loop = asyncio.new_event_loop()
     with ExitStack() as stack:
         stack.callback(loop.close)
-        context = push_house(url, Line("telegram", {"bot"}), slice_size=2)
+        context = push_house(url, Line("telegram", {"bot"}), most=2)
         house = loop.run_until_complete(context.__aenter__())
         stack.callback(lambda: loop.run_until_complete(context.__aexit__(None, None, None)))
         loop.run_until_complete(crowd(house.talk, telegram=PEOPLE))
