@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -85,6 +85,7 @@ class Sender:
         self._claims = 0
         self._away = 0.0  # how long a claim takes to be committed
         self._resting: dict[str, float] = {}  # account → until when it waits, as far as this process knows
+        self._begun: dict[str, deque[float]] = {}  # paced account → when its last requests began: a second's worth
         self._more = False  # an account had as many as could be claimed at once
         self._busy = asyncio.Lock()
         self._woken = asyncio.Event()
@@ -226,12 +227,14 @@ class Sender:
         except Exception as broken:  # nothing was sent; the next in turn tries again
             self._alarm("open_broke", row.account, delivery=row.id, fault=type(broken).__name__)
             return Outcome("retry", "channel_broke")
+        if self._channels[row.account].per_second <= rates.PACED:
+            # Only so late that others' turns have come.
+            if time.monotonic() > turn + _LATE_TURN:
+                return _LATE
+            await self._keep_apart(row.account)
+        # Frozen: what was read before the commit may have changed. Or the platform has asked for a pause since.
         late = time.monotonic()
-        # Frozen: what was read before the commit may have changed. Or only so late that others' turns have come. Or the
-        # platform has asked for a pause since.
-        if late > latest or (late > turn + _LATE_TURN and self._channels[row.account].per_second <= rates.PACED):
-            return _LATE
-        if late < self._resting.get(row.account, late):
+        if late > latest or late < self._resting.get(row.account, late):
             return _LATE
         heard_at = None if row.heard_at is None else instant(row.heard_at)
         parcel = Parcel(row.id, row.address, row.message, heard_at, row.heard_kind, row.sent_since)
@@ -246,6 +249,15 @@ class Sender:
             # The type alone: a vendor's message may hold an address with the token in it.
             self._alarm("send_broke", row.account, delivery=row.id, fault=type(broken).__name__)
             return Outcome("doubtful", "channel_broke")
+
+    async def _keep_apart(self, account: str) -> None:
+        """Who began late must not be closed up to by who begins in time, a second's worth of requests behind."""
+        now = time.monotonic()
+        begun = self._begun.setdefault(account, deque(maxlen=max(1, int(self._channels[account].per_second))))
+        begin = max(now, begun[0] + rates.APART_SECONDS) if len(begun) == begun.maxlen else now
+        begun.append(begin)
+        if begin > now:
+            await asyncio.sleep(begin - now)
 
     # ---- ending
 

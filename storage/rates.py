@@ -18,6 +18,8 @@ _SLOT = 10_000
 # What is spaced over so much more than a second stays within the limit although one request takes longer than another.
 _SLOTS = 106
 _WINDOW = _SLOTS * _SLOT
+# Turns as many as a second may hold lie at least so many seconds apart, since they are remembered by their slots.
+APART_SECONDS = (_SLOTS - 1) * _SLOT / _SECOND
 _CAUGHT_UP = 500_000
 # Of so many a second each is remembered; beyond, they are only spaced.
 PACED = 200.0

@@ -187,6 +187,33 @@ def test_turns_that_were_given_before_a_pause_are_not_used(store: Store) -> None
     asyncio.run(story())
 
 
+def test_who_begins_late_is_not_closed_up_to(store: Store) -> None:
+    """As many as a second may hold are a second apart, and a little, from when they began, not from their turns."""
+
+    async def story() -> None:
+        people(store, 75)
+        put(store, [(100 + n, n) for n in range(1, 76)])
+        with store.begin() as connection:  # after a pause nothing is caught up: an even pace from the first
+            rates.pause(connection, MAIN, machine_now(connection) + SECOND // 10)
+        channel = Recorder()
+        mail, _ = sender(store, channel, per_second=30)
+        loop = asyncio.get_running_loop()
+
+        def hold_up(parcel: Parcel) -> Outcome:
+            if len(channel.log) % 7 == 0:  # the next turn comes 35 ms behind this one
+                loop.call_later(0.027, time.sleep, 0.025)
+            return Outcome("sent")
+
+        channel.answer = hold_up
+        async with looping(mail):
+            await until(lambda: len(channel.log) == 75)
+        apart = [later - earlier for (earlier, _), (later, _) in zip(channel.log, channel.log[30:], strict=False)]
+        assert min(apart) > rates.APART_SECONDS - 0.002
+        assert counted(store) == {"sent": 75}
+
+    asyncio.run(story())
+
+
 def test_a_pause_set_elsewhere_is_obeyed(store: Store) -> None:
     async def story() -> None:
         people(store, 2)
