@@ -50,7 +50,7 @@ _STANDS = (
 )
 _SECRETS_SECONDS = 12.0  # over which they become due
 _PLATFORM_FAULTS = 3  # calls in trouble at a time
-_MASS_FAULTS = 4  # in all: a job that meets one waits twice as long each time
+_MASS_FAULTS = 3  # in all: a job that meets one waits twice as long each time
 _KEY_REST_SECONDS = 2.0  # after which the platform says again what became of a key; really a minute
 
 
@@ -215,7 +215,9 @@ class Crash:
         for node in self.nodes:
             node.kill()
         self.ran.faults["kill"] += len(self.nodes)
-        self._do("UPDATE delivery SET lease_until = lease_until - 120000000 WHERE lease_until IS NOT NULL RETURNING id")
+        for table in ("delivery", "mass_job"):
+            aged = "SET lease_until = lease_until - 120000000 WHERE lease_until IS NOT NULL RETURNING id"
+            self._do(f"UPDATE {table} {aged}")
         for node in self.nodes:
             node.start()
         for node in self.nodes:
