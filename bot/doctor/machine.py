@@ -111,13 +111,15 @@ def _existing(folder: Path) -> Path:
 
 def fonts(look: Look) -> Iterator[Finding]:
     """Whether the font that posters are written in is there, and has a glyph for each character of our phrases."""
-    from content.posters.setting import Unusable, shipped_font, shows
+    # The package is named first: another check's thread imports it too, and two that begin with it and with a part of
+    # it would wait for each other.
+    from content.posters import setting
 
     mend = ("重新安装：make install", "install again: make install")
     try:
-        path = shipped_font()
-        missing = sorted(char for char in _characters() if not shows(b"", char))
-    except (ImportError, StopIteration, Unusable) as wrong:
+        path = setting.shipped_font()
+        missing = sorted(char for char in _characters() if not setting.shows(b"", char))
+    except (ImportError, StopIteration, setting.Unusable) as wrong:
         yield fault(f"没有中文字体（{wrong}）", f"there is no Chinese font ({wrong})", *mend)
         return
     if missing:
