@@ -27,7 +27,7 @@ _LATE_SECONDS = 1.0  # or so much later
 _SENDING_SECONDS = 60.0  # more than SEND_SECONDS and the commit after it
 # Per channel account and node: what a fault may leave in doubt. An account that takes very many a second gets places
 # for a twentieth of them, up to a number whose rows are still written within some tens of milliseconds.
-_IN_FLIGHT, _MOST_IN_FLIGHT, _OF_A_SECOND = 64, 1024, 20
+_IN_FLIGHT, _MOST_IN_FLIGHT, _OF_A_SECOND = 64, 2048, 20
 _BEGIN_SECONDS = 1.5  # a request that begins later would not know of an emergency stop since its commit
 _STOP_SECONDS = 8.0  # SIGTERM leaves ten
 _LINGER_SECONDS = 0.05

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -55,8 +54,7 @@ class Claimed(NamedTuple):
     pushed: bool = False  # it is a push's, and no answer
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """How one request ended: `sent`, `refused`, `failed`, `doubtful`, or `retry` / `slow` after `wait` seconds."""
 
     id: int

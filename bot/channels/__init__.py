@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from starlette.routing import BaseRoute
 
@@ -91,8 +91,7 @@ class Service(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(NamedTuple):
     """One delivery as the sender hands it to a channel: to whom, what, and what is known of the person's windows.
 
     `address` is the person's id on the channel account. `heard_at`/`heard_kind` describe the person's last act on that
