@@ -73,6 +73,45 @@ def faults_of_rooms(path: str, tree: ast.Module) -> list[str]:
     return sorted(found)
 
 
+def faults_of_late_imports(path: str, tree: ast.Module) -> list[str]:
+    """On first use a part of a package that its package imports as well: a thread that begins with the part and one
+    that begins with the package wait for each other's import, and Python gives one of them up."""
+    found = []
+    loaded = [f"{name}." for name, _ in imports(path, top_of(tree))]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for name in (late.module or "" for late in ast.walk(node) if isinstance(late, ast.ImportFrom)):
+                package = name.rpartition(".")[0]
+                inside = path.startswith(f"{package.replace('.', '/')}/")
+                ours = f"{package.replace('.', '/')}/__init__.py" in modules()
+                if (
+                    ours
+                    and not inside
+                    and name in imported_by_package(package)
+                    and not any(one.startswith(f"{package}.") for one in loaded)
+                ):
+                    found.append(f"{path}:{node.lineno}: {name} is to be imported from {package}")
+    return found
+
+
+def top_of(tree: ast.Module) -> ast.Module:
+    """What a file imports as it is loaded, and nothing else of it."""
+    return ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
+
+
+@cache
+def imported_by_package(package: str) -> set[str]:
+    """The parts of one of our packages that are loaded when it is, by itself or by one another."""
+    loaded: set[str] = set()
+    waiting = [f"{package.replace('.', '/')}/__init__.py"]
+    while waiting:
+        path = waiting.pop()
+        new = {name for name, _ in imports(path, top_of(modules()[path])) if name.startswith(f"{package}.")} - loaded
+        loaded |= new
+        waiting += [file for name in new if (file := f"{name.replace('.', '/')}.py") in modules()]
+    return loaded
+
+
 def faults_of_comparing(path: str, tree: ast.Module) -> list[str]:
     """Secrets compared by `==`, which tells by its time how much was right. A literal is no secret."""
     if path.startswith("bot/played/"):  # a platform for tests has no secret worth timing
@@ -126,6 +165,17 @@ def words_of(node: ast.AST) -> Iterator[str]:
 def test_rooms_and_homes_are_kept() -> None:
     assert len(modules()) > 20
     assert [fault for path, tree in modules().items() for fault in faults_of_rooms(path, tree)] == []
+
+
+def test_no_two_threads_wait_for_each_others_import() -> None:
+    assert [fault for path, tree in modules().items() for fault in faults_of_late_imports(path, tree)] == []
+
+
+def test_a_late_import_of_a_packages_part_is_found() -> None:
+    late = "def f():\n    from content.posters.setting import shows"
+    assert faults_of_late_imports("bot/x.py", ast.parse(late))
+    assert not faults_of_late_imports("content/posters/x.py", ast.parse(late))
+    assert not faults_of_late_imports("bot/x.py", ast.parse("def f():\n    from content.posters import setting"))
 
 
 def test_secrets_are_compared_in_constant_time() -> None:
