@@ -70,7 +70,7 @@ def segment_count(
     as_json: Json = False,
 ) -> None:
     """这个客群现在有多少人，各渠道怎样 | how many a segment holds now, and on which channels."""
-    from content.plan.audience import holdout, tree_of
+    from content.plan import audience
     from content.segments import write
     from storage import segments
 
@@ -78,13 +78,13 @@ def segment_count(
     bundle, name, _ = applied(store, campaign)
     plan = bundle.plan
     try:
-        tree = tree_of(plan, rule.strip())
+        tree = audience.tree_of(plan, rule.strip())
     except KeyError:
         tree = _read(rule, plan, as_json).tree
-    audience = segments.Audience(name, tree, datetime.now(UTC), plan.zone, holdout(plan))
+    everybody = segments.Audience(name, tree, datetime.now(UTC), plan.zone, audience.holdout(plan))
     try:
         with store.read() as connection:
-            split = segments.split(connection, audience)
+            split = segments.split(connection, everybody)
     except segments.NotRunning:
         raise refuse(
             f"这个版本还不知道：{write(tree, 'zh')}", f"not known to this version yet: {write(tree, 'en')}"
@@ -98,13 +98,13 @@ def segment_count(
 def _read(text: str, plan: Plan, as_json: bool) -> Rule:
     """The rule, or the end of the command with all that is wrong with it."""
     from campaigns import running
-    from content.plan.audience import faults
+    from content.plan import audience
     from content.segments import RuleFault, parse
 
     parts = {name: getattr(plan, name) for name in type(plan).model_fields}
     try:
         rule = parse(text)
-        wrong = list(faults(rule, parts, running()))
+        wrong = list(audience.faults(rule, parts, running()))
     except RuleFault as fault:
         wrong = [fault]
     if not wrong:
