@@ -39,18 +39,23 @@ def upsert(connection: Connection, table: Table, columns: tuple[str, ...], rows:
     _run(connection, _upsert_sql(table, columns, connection.dialect.name), rows)
 
 
-def update(connection: Connection, table: Table, key: str, changes: tuple[str, ...], rows: Rows) -> None:
+def update(
+    connection: Connection, table: Table, key: str, changes: tuple[str, ...], rows: Rows, *, only: str = "TRUE"
+) -> None:
     """Set columns by key: each row is (new values in the order of `changes`…, key).
 
-    A change written as `name+` adds to the column instead of replacing it.
+    A change written as `name+` adds to the column instead of replacing it. Rows of which `only` (SQL, its columns with
+    the table's name) is not true stay as they are.
     """
-    _run(connection, _update_sql(table, key, changes, connection.dialect.name), rows)
+    _run(connection, _update_sql(table, key, changes, only, connection.dialect.name), rows)
 
 
 def select(connection: Connection, sql: str, values: Iterable[Any], *more: Any) -> list[Any]:
-    """Rows of `sql`, where `{set}` stands for the sub-query or array of `values` and `?` for each of `more`.
+    """Rows of `sql`, where `{set}` stands for the sub-query of `values` and `?` for each of `more`.
 
-    `values` must be all texts or all whole numbers.
+    `FROM {each} …` joins instead, each of `values` in its order as `listed.value`: for a message's own reads, since of
+    a sub-query SQLite makes a table first, which costs more than the rows. `values` must be all texts or all whole
+    numbers, and for `{each}` distinct.
     """
     return _select(connection, sql, list(values), more, named=True)
 
@@ -138,13 +143,15 @@ def _row(sql: str, description: Sequence[Any]) -> Callable[[Iterable[Any]], Any]
 
 @cache
 def _listed(sql: str) -> str:
+    sql = sql.replace("{each}", "json_each(?) AS listed CROSS JOIN")  # which SQLite does not reorder
     return sql.replace("{set}", "(SELECT value FROM json_each(?))")
 
 
 @cache
 def _unnested(sql: str, numbers: bool) -> str:
     cast = "bigint[]" if numbers else "text[]"
-    return sql.replace("?", "%s").replace("{set}", f"(SELECT unnest(%s::{cast}))")
+    sql = sql.replace("?", "%s").replace("{each}", f"unnest(%s::{cast}) AS listed(value) CROSS JOIN")
+    return sql.replace("{set}", f"(SELECT unnest(%s::{cast}))")
 
 
 @cache
@@ -170,20 +177,20 @@ def _upsert_sql(table: Table, columns: tuple[str, ...], dialect: str) -> str:
 
 
 @cache
-def _update_sql(table: Table, key: str, changes: tuple[str, ...], dialect: str) -> str:
+def _update_sql(table: Table, key: str, changes: tuple[str, ...], only: str, dialect: str) -> str:
     names = tuple(name.rstrip("+") for name in changes)
     if dialect == "sqlite":
         sets = ", ".join(
             f"{name} = {name} + ?" if change.endswith("+") else f"{name} = ?"
             for name, change in zip(names, changes, strict=True)
         )
-        return f"UPDATE {table.name} SET {sets} WHERE {key} = ?"
+        return f"UPDATE {table.name} SET {sets} WHERE {key} = ? AND {only}"
     sets = ", ".join(
-        f"{name} = t.{name} + u.{name}" if change.endswith("+") else f"{name} = u.{name}"
+        f"{name} = {table.name}.{name} + u.{name}" if change.endswith("+") else f"{name} = u.{name}"
         for name, change in zip(names, changes, strict=True)
     )
     rows = f"unnest({_arrays(table, (*names, key))}) AS u({', '.join((*names, key))})"
-    return f"UPDATE {table.name} t SET {sets} FROM {rows} WHERE t.{key} = u.{key}"
+    return f"UPDATE {table.name} SET {sets} FROM {rows} WHERE {table.name}.{key} = u.{key} AND {only}"
 
 
 def _arrays(table: Table, columns: tuple[str, ...]) -> str:

@@ -29,7 +29,7 @@ _NOT_ENDED = "state NOT IN ('sent', 'handed_over', 'refused', 'failed', 'doubtfu
 # True of every number, which makes some hundreds look like a handful: PostgreSQL finds each by its key, where it would
 # read a whole table of some ten thousands each time.
 _CHOSEN = "SELECT id FROM chosen WHERE id + 0 = id"
-_LEASED = "state IN ('passive', 'claimed', 'sending')"
+_LEASED = tables.one_of("state", tables.LEASED)  # as the index has it
 # What a page may fetch of pushes: what is due of a run that goes, by who still agrees, and nothing during a stop.
 _FETCHABLE = (
     "(d.run IS NULL OR (d.due_at <= :now AND EXISTS (SELECT 1 FROM push_run r JOIN subscriber s ON s.id = d.subscriber "
@@ -69,13 +69,9 @@ class Ended(NamedTuple):
 
 def settle(connection: Connection, ids: Iterable[int], at: int) -> None:
     """These answers were written to the socket: sent, unless the sender took them meanwhile."""
-    bulk.select(
-        connection,
-        "WITH chosen(id) AS {set} UPDATE delivery SET state = 'sent', reason = 'passive', ended_at = ?, lease = '', "
-        "lease_until = NULL WHERE id IN (SELECT id FROM chosen) AND state IN ('passive', 'queued') RETURNING id",
-        ids,
-        at,
-    )
+    changes = ("state", "reason", "ended_at", "lease", "lease_until")
+    rows = [("sent", "passive", at, "", None, delivery) for delivery in sorted(ids)]
+    bulk.update(connection, _TABLE, "id", changes, rows, only="delivery.state IN ('passive', 'queued')")
 
 
 def release(connection: Connection, ids: Iterable[int]) -> None:

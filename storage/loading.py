@@ -42,8 +42,11 @@ def lock_keys(connection: Connection, keys: Iterable[str]) -> tuple[set[str], in
 
 def stored_answers(connection: Connection, keys: Iterable[str]) -> dict[str, Answer]:
     """The answers of keys heard before; a statement of its own after the locks, to see what they waited for."""
-    sql = "SELECT k.key, t.id, t.subscriber, t.said FROM inbox_key k JOIN text t ON t.id = k.text WHERE k.key IN {set}"
-    found = bulk.select(connection, sql, keys)
+    sql = (
+        "SELECT k.key, t.id, t.subscriber, t.said FROM {each} inbox_key k JOIN text t ON t.id = k.text "
+        "WHERE k.key = listed.value"
+    )
+    found = bulk.tuples(connection, sql, keys)
     if not found:
         return {}
     sql = "SELECT id, text, part, state, reason FROM delivery WHERE text IN {set} AND run IS NULL ORDER BY text, part"
@@ -62,10 +65,10 @@ def stored_answers(connection: Connection, keys: Iterable[str]) -> dict[str, Ans
 
 def by_digest(connection: Connection, digests: Iterable[str]) -> dict[str, Speaker]:
     """The people behind these identities, locked, by digest."""
-    rows = bulk.select(connection, _speakers(connection, "i.digest"), digests)
-    if any(row.status == "alias" for row in rows):  # joined while we waited for the lock: the identity has moved
-        rows = bulk.select(connection, _speakers(connection, "i.digest"), digests)
-    return {row.digest: _speaker(row) for row in rows}
+    found = _speakers(connection, "i.digest", digests)
+    if any(speaker.status == "alias" for _, _, speaker in found):  # joined while we waited for the lock: moved
+        found = _speakers(connection, "i.digest", digests)
+    return {digest: speaker for digest, _, speaker in found}
 
 
 def by_number(connection: Connection, subscribers: Sequence[int]) -> dict[int, Speaker]:
@@ -74,10 +77,10 @@ def by_number(connection: Connection, subscribers: Sequence[int]) -> dict[int, S
     For somebody who was joined to another, the older person stands.
     """
     newest: dict[int, tuple[int, Speaker]] = {}
-    for row in bulk.select(connection, _speakers(connection, "s.id"), subscribers):
-        rank = (row.heard_at or 0) if row.address else -1
-        if row.status != "alias" and (row.id not in newest or rank > newest[row.id][0]):
-            newest[row.id] = (rank, _speaker(row))
+    for _, heard_at, speaker in _speakers(connection, "i.subscriber", subscribers):
+        rank = (heard_at or 0) if speaker.address else -1
+        if speaker.status != "alias" and (speaker.id not in newest or rank > newest[speaker.id][0]):
+            newest[speaker.id] = (rank, speaker)
     found = {subscriber: speaker for subscriber, (_, speaker) in newest.items()}
     if len(found) < len(subscribers):
         joined = standing(connection, [number for number in subscribers if number not in found])
@@ -94,20 +97,21 @@ def standing(connection: Connection, subscribers: Sequence[int]) -> dict[int, in
 
 def memory(connection: Connection, subscribers: Sequence[int]) -> Sequence[Any]:
     """What mechanics remember of these people: (subscriber, name, raw JSON)."""
-    return bulk.tuples(connection, "SELECT subscriber, name, data FROM memory WHERE subscriber IN {set}", subscribers)
+    sql = "SELECT subscriber, name, data FROM {each} memory WHERE subscriber = listed.value"
+    return bulk.tuples(connection, sql, subscribers)
 
 
 def balances(connection: Connection, subscribers: Sequence[int]) -> Sequence[Any]:
     """Balance rows of these people; the locks on the people cover them."""
-    sql = "SELECT account, unit, amount, held, floor FROM balance WHERE owner IN {set}"
+    sql = "SELECT account, unit, amount, held, floor FROM {each} balance WHERE owner = listed.value"
     return bulk.tuples(connection, sql, subscribers)
 
 
 def lock_accounts(connection: Connection, book: Book, units: Mapping[str, str]) -> None:
     """Lock shared accounts (account → unit) into the book, in key order; those without a row start at zero."""
     locking = "" if connection.dialect.name == "sqlite" else " ORDER BY account FOR UPDATE"
-    sql = f"SELECT account, unit, amount, held, floor FROM balance WHERE account IN {{set}}{locking}"
-    for row in bulk.select(connection, sql, sorted(units)):
+    sql = f"SELECT account, unit, amount, held, floor FROM {{each}} balance WHERE account = listed.value{locking}"
+    for row in bulk.tuples(connection, sql, sorted(units)):
         book.load(row[0], Balance(*row[1:]))
     for account, unit in sorted(units.items()):
         book.open(account, unit)
@@ -122,31 +126,35 @@ def postings(connection: Connection, keys: Sequence[str]) -> dict[str, Posting]:
     return {row[0]: Posting(*row) for row in bulk.select(connection, sql, keys)}
 
 
-def _speakers(connection: Connection, column: str) -> str:
+def _speakers(connection: Connection, column: str, values: Iterable[Any]) -> list[tuple[str, int | None, Speaker]]:
+    """Each identity's digest, when it was heard, and its person, locked; as tuples, for each message reads one."""
     locking = "" if connection.dialect.name == "sqlite" else " ORDER BY s.id FOR UPDATE OF s"
-    return (
-        "SELECT i.id AS identity, i.channel, i.account, i.following, i.digest, i.address, i.heard_at, s.id, "
-        "s.created_at, s.language, s.status, s.code, s.referrer, s.consent, s.guest, s.blocked_at, s.tester_since, "
-        f"s.owed FROM identity i JOIN subscriber s ON s.id = i.subscriber WHERE {column} IN {{set}}{locking}"
+    sql = (
+        "SELECT i.digest, i.heard_at, s.id, i.id, i.channel, i.account, i.address, s.language, s.status, s.code, "
+        "s.referrer, s.consent, s.guest, i.following, s.created_at, s.blocked_at, s.tester_since, s.owed "
+        f"FROM {{each}} identity i JOIN subscriber s ON s.id = i.subscriber WHERE {column} = listed.value{locking}"
     )
+    return [(row[0], row[1], _speaker(*row[2:])) for row in bulk.tuples(connection, sql, values)]
 
 
-def _speaker(row: Any) -> Speaker:
-    return Speaker(
-        id=row.id,
-        identity=row.identity,
-        channel=row.channel,
-        account=row.account,
-        address=row.address or "",
-        language=row.language,
-        status=row.status,
-        code=row.code,
-        referrer=row.referrer,
-        consent=bool(row.consent),
-        guest=bool(row.guest),
-        following=bool(row.following),
-        created_at=row.created_at,
-        blocked=row.blocked_at is not None,
-        tester_since=row.tester_since,
-        owed=bool(row.owed),
-    )
+def _speaker(
+    id: int,
+    identity: int,
+    channel: str,
+    account: str,
+    address: str | None,
+    language: str,
+    status: str,
+    code: str,
+    referrer: int | None,
+    consent: int,
+    guest: int,
+    following: int,
+    created_at: int,
+    blocked_at: int | None,
+    tester_since: int | None,
+    owed: int | None,
+) -> Speaker:
+    who = (id, identity, channel, account, address or "", language, status, code, referrer)
+    flags = (bool(consent), bool(guest), bool(following))
+    return Speaker(*who, *flags, created_at, blocked_at is not None, tester_since, bool(owed))

@@ -64,7 +64,25 @@ _IN_JOB = text("job IS NOT NULL")
 ACTED = "actor NOT IN ('subscriber', 'system')"
 _ACTED = text(ACTED)
 _OF_MESSAGE, _OF_NO_MESSAGE = text("text IS NOT NULL"), text("text IS NULL")
-_TAKING_PART = text("kind IN ('touched', 'poster', 'quiz_started')")
+
+
+_TAKING_PART = "touched", "poster", "quiz_started"
+LEASED = "passive", "claimed", "sending"
+_STATES = ("passive", "queued", "claimed", "sending", "sent", "handed_over", "refused", "failed", "doubtful")
+
+
+def one_of(column: str, values: tuple[str, ...]) -> str:
+    """SQL for `column IN values`, spelled out: of a list SQLite makes a table for every row that it writes."""
+    return f"({' OR '.join(f'{column} = {value!r}' for value in values)})"
+
+
+def _listed(column: str, values: tuple[str, ...]) -> str:
+    return f"{column} IN {values!r}"
+
+
+def _partial(column: str, values: tuple[str, ...]) -> dict[str, Any]:
+    """For an index of those rows alone; PostgreSQL compares with a list as it stands."""
+    return {"sqlite_where": text(one_of(column, values)), "postgresql_where": text(_listed(column, values))}
 
 
 def _id(**more: Any) -> Any:
@@ -264,12 +282,7 @@ class Delivery(SQLModel, table=True):
             sqlite_where=text("state = 'queued'"),
             postgresql_where=text("state = 'queued'"),
         ),
-        Index(
-            "ix_delivery_lease",
-            "lease_until",
-            sqlite_where=text("state IN ('passive', 'claimed', 'sending')"),
-            postgresql_where=text("state IN ('passive', 'claimed', 'sending')"),
-        ),
+        Index("ix_delivery_lease", "lease_until", **_partial("state", LEASED)),
         # An index more is an entry more for each step of each row. What is asked by text are answers, and of pushes one
         # index serves sending and counting.
         Index("ix_delivery_text", "text", sqlite_where=_ANSWERED, postgresql_where=_ANSWERED),
@@ -281,10 +294,8 @@ class Delivery(SQLModel, table=True):
             postgresql_where=_PUSHED,
         ),
         Index("ix_delivery_job", "job", sqlite_where=_IN_JOB, postgresql_where=_IN_JOB),
-        CheckConstraint(
-            "state IN ('passive','queued','claimed','sending','sent','handed_over','refused','failed','doubtful')",
-            name="delivery_state",
-        ),
+        CheckConstraint(one_of("state", _STATES), name="delivery_state").ddl_if(dialect="sqlite"),
+        CheckConstraint(_listed("state", _STATES), name="delivery_state").ddl_if(dialect="postgresql"),
     )
     id: int = _id()
     subscriber: int = _big()
@@ -384,7 +395,7 @@ class Event(SQLModel, table=True):
         # What staff did, for the audit log: few among what subscribers cause.
         Index("ix_event_acted", "at", "id", sqlite_where=_ACTED, postgresql_where=_ACTED),
         # What segments ask for: few among check-ins, and whoever else writes an event pays nothing for it.
-        Index("ix_event_part", "subscriber", sqlite_where=_TAKING_PART, postgresql_where=_TAKING_PART),
+        Index("ix_event_part", "subscriber", **_partial("kind", _TAKING_PART)),
     )
     id: int = _id()
     tx: int = _big()
