@@ -51,7 +51,16 @@ class House:
 
     async def hear(self, incoming: Incoming) -> Answer:
         """Decide and commit one message."""
-        answer = await self._writer.hear(incoming)
+        return self._passed(incoming, await self._writer.hear(incoming))
+
+    def hear_then(self, incoming: Incoming, told: Callable[[Answer | Exception], None]) -> None:
+        """The same, told by a call."""
+        self._writer.hear_then(
+            incoming, lambda result: told(self._passed(incoming, result) if isinstance(result, Answer) else result)
+        )
+
+    def _passed(self, incoming: Incoming, answer: Answer) -> Answer:
+        """What the channel may say of it now."""
         if self.held and incoming.channel != "web":
             self.release(answer.deliveries)
             return Answer(answer.subscriber, repeated=answer.repeated)

@@ -1,7 +1,7 @@
 """The one HTTP server: public pages, health, metrics, and the routes that channels bring along.
 
-Platforms' callbacks come in numbers that pages never do: an endpoint that speaks ASGI itself is called at once, past
-the router and the middlewares, which cost as much as reading the callback.
+Platforms' callbacks come in numbers that pages never do: their doors are called at once (see `bot/wire.py`), past the
+router and the middlewares, which cost as much as reading the callback.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bot.knocking import Knock
 from storage import deliveries, notices, schema, stops
 from storage.store import DatabaseFault
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from bot.app import App
 
 _log = structlog.get_logger(__name__)
+_SORRY = "抱歉，出了点问题，请稍后再试。 Sorry, something went wrong; please try again later."
 
 
 class Front:
@@ -64,6 +66,12 @@ class Front:
                 _log.error("fault_after_answer", path=request.url.path, exc_info=fault)
             else:
                 await (await _fault(request, fault))(scope, receive, send)
+
+    def broken(self, knock: Knock, fault: Exception) -> None:
+        """A fault of ours at a door that was called directly: the same."""
+        path = next((path for path, door in self.doors.items() if door is getattr(knock, "door", None)), "")
+        _log.error("fault_after_answer" if knock.gone else "request_failed", path=path, exc_info=fault)
+        knock.answer(500, _SORRY.encode())
 
 
 def pieces(app: App) -> dict[str, Any]:
@@ -175,4 +183,4 @@ def _notices(app: App) -> list[tuple[str, str, str, int]]:
 async def _fault(request: Request, exc: Exception) -> Response:
     """A fault of ours: logged whole, told without any of it."""
     _log.error("request_failed", path=request.url.path, exc_info=exc)
-    return PlainTextResponse("抱歉，出了点问题，请稍后再试。 Sorry, something went wrong; please try again later.", 500)
+    return PlainTextResponse(_SORRY, 500)

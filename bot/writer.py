@@ -39,13 +39,14 @@ _PLAN_TRIES = 3
 _JOB_TRIES = 6  # at half a second each: longer than PostgreSQL leaves a frozen node its locks
 
 T = TypeVar("T")
+Told = Callable[[Answer | Exception], None]
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class _Entry:
     incoming: Incoming
-    future: asyncio.Future[Answer]
+    told: Told | None  # None once it was told
     since: float
 
 
@@ -95,27 +96,36 @@ class Writer:
 
         Raises Busy when no answer was committed in time, or when too many wait already.
         """
-        started = self.loop.time()
-        while True:
-            try:
-                return await self._enter(incoming, started)
-            except Elsewhere:
-                if self.loop.time() - started > ANSWER_SECONDS:
-                    raise Busy(incoming.key) from None
-                await asyncio.sleep(_ELSEWHERE_PAUSE)
+        future: asyncio.Future[Answer] = self.loop.create_future()
+        self.hear_then(incoming, lambda result: _settle(future, result))
+        return await future
 
-    def _enter(self, incoming: Incoming, started: float) -> asyncio.Future[Answer]:
+    def hear_then(self, incoming: Incoming, told: Told) -> None:
+        """The same; `told` gets the answer, or the Busy or fault that `hear` raises. It must not raise.
+
+        Raises Busy when too many wait already.
+        """
         if self._closing or len(self._entries) >= QUEUE_MAX:
             raise Busy(incoming.key)
-        entry = _Entry(incoming, self.loop.create_future(), started)
-        waiting = self._open.get(incoming.key)
+        self._enter(_Entry(incoming, told, self.loop.time()))
+
+    def _enter(self, entry: _Entry) -> None:
+        key = entry.incoming.key
+        waiting = self._open.get(key)
         if waiting is not None:
             waiting.append(entry)  # the same message twice at once: one decision, one answer
-            return entry.future
-        self._open[incoming.key] = [entry]
+            return
+        self._open[key] = [entry]
         self._entries.append(entry)
         self._woken.set()
-        return entry.future
+
+    def _enter_again(self, entry: _Entry) -> None:
+        """Another node was working on it: by now its answer may be stored."""
+        late = self._closing or self.loop.time() - entry.since > ANSWER_SECONDS
+        if late:
+            _tell(entry, Busy(entry.incoming.key))
+        else:
+            self._enter(entry)
 
     async def run(self, work: Callable[[Any], T]) -> T:
         """Run `work(connection)` in a transaction of its own, between groups. Raises what it raises."""
@@ -171,18 +181,16 @@ class Writer:
             late = self.loop.time() - ANSWER_SECONDS
             for entries in list(self._open.values()):
                 for entry in entries:
-                    if entry.since < late and not entry.future.done():
-                        entry.future.set_exception(Busy(entry.incoming.key))
+                    if entry.since < late:
+                        _tell(entry, Busy(entry.incoming.key))
 
     def _deliver(self, results: Sequence[tuple[str, Answer | Exception]]) -> None:
         for key, result in results:
             for entry in self._open.pop(key, ()):
-                if entry.future.done():
-                    continue
-                if isinstance(result, Exception):
-                    entry.future.set_exception(result)
+                if isinstance(result, Elsewhere):
+                    self.loop.call_later(_ELSEWHERE_PAUSE, self._enter_again, entry)
                 else:
-                    entry.future.set_result(result)
+                    _tell(entry, result)
 
     # ---- the writing task
 
@@ -320,6 +328,25 @@ class Writer:
     def _transact(self, work: Callable[[Any], T]) -> T:
         with self._store.begin() as connection:
             return work(connection)
+
+
+def _tell(entry: _Entry, result: Answer | Exception) -> None:
+    told, entry.told = entry.told, None
+    if told is None:
+        return
+    try:
+        told(result)
+    except Exception:  # of one who listens: nobody else is to suffer from it
+        _log.exception("telling_failed", key=entry.incoming.key)
+
+
+def _settle(future: asyncio.Future[Answer], result: Answer | Exception) -> None:
+    if future.done():
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
 
 
 def _stands_alone(incoming: Incoming) -> bool:

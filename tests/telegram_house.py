@@ -97,13 +97,15 @@ async def knock(
 
     async def receive() -> dict[str, Any]:
         if not chunks:
-            return {"type": "http.disconnect"}
+            await asyncio.Event().wait()  # the caller stays
         return {"type": "http.request", "body": chunks.pop(0), "more_body": bool(chunks)}
 
     async def send(message: Any) -> None:
         said.append(message)
 
-    await door({"type": "http", "method": method, "path": "/telegram", "headers": lines}, receive, send)
+    await door(
+        {"type": "http", "method": method, "path": "/telegram", "query_string": b"", "headers": lines}, receive, send
+    )
     return said[0]["status"], b"".join(one.get("body", b"") for one in said[1:])
 
 

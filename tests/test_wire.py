@@ -16,29 +16,40 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from bot import knocking
+from bot.knocking import Knock, Refused
 from bot.web import Front
 from bot.wire import Protocol
 
 
-class Door:
+class Door(knocking.Door):
     """Echoes what it was sent behind its method and query; `slow` answers last, `broken` fails, `torn` fails late."""
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        query = scope["query_string"]
-        body = await knocking.body(scope, receive, 1_000_000, 5)
-        if query == b"slow":
-            await asyncio.sleep(0.2)
-        if query == b"broken":
-            raise RuntimeError("s3cret")
-        if query == b"torn":
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            raise RuntimeError("s3cret")
-        if query == b"parts":
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": b"one ", "more_body": True})
-            await send({"type": "http.response.body", "body": b"two"})
+    most, seconds = 1_000_000, 0.3
+
+    def greet(self, knock: Knock) -> None:
+        """Some are not let in."""
+        if knock.query == b"stranger":
+            raise Refused(403, "who are you")
+
+    def knock(self, knock: Knock) -> None:
+        """Answer."""
+        if knock.query in (b"slow", b"slow-broken"):
+            knock.later(self._slowly(knock))
             return
-        await knocking.write(send, 200, b" ".join((scope["method"].encode(), query, body)))
+        if knock.query == b"broken":
+            raise RuntimeError("s3cret")
+        self._echo(knock)
+        if knock.query == b"torn":
+            raise RuntimeError("s3cret")
+
+    async def _slowly(self, knock: Knock) -> None:
+        await asyncio.sleep(0.2)
+        if knock.query == b"slow-broken":
+            raise RuntimeError("s3cret")
+        self._echo(knock)
+
+    def _echo(self, knock: Knock) -> None:
+        knock.answer(200, b" ".join((knock.method.encode(), knock.query, knock.body)))
 
 
 async def page(request: Request) -> PlainTextResponse:
@@ -47,14 +58,16 @@ async def page(request: Request) -> PlainTextResponse:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[int]:
-    """The real server on a free port."""
+async def serving(idle: float = 75) -> AsyncIterator[int]:
+    """The real server on a free port; a connection may be idle for so many seconds."""
     front = Front(Starlette())
     front.open([Route("/door", Door()), Route("/page", page)])
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
-            front, http=Protocol, log_config=None, lifespan="off", access_log=False, proxy_headers=False
+            *(front,),
+            **{"http": Protocol, "log_config": None, "lifespan": "off", "access_log": False, "proxy_headers": False},
+            timeout_keep_alive=idle,
         )
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve([listening]))
@@ -67,11 +80,11 @@ async def serving() -> AsyncIterator[int]:
             await running
 
 
-def said(*pieces: bytes, pause: float = 0.05) -> bytes:
+def said(*pieces: bytes, pause: float = 0.05, idle: float = 75) -> bytes:
     """All that comes back for `pieces`, sent one by one, until the server closes or is silent for a while."""
 
     async def talk() -> bytes:
-        async with serving() as port:
+        async with serving(idle) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             for piece in pieces:
                 writer.write(piece)
@@ -157,15 +170,63 @@ def test_head_gets_no_body() -> None:
     assert answer.startswith(b"HTTP/1.1 200 OK") and answer.endswith(b"\r\n\r\n")
 
 
-def test_an_answer_in_parts_is_sent_as_uvicorn_does() -> None:
-    answer = said(post(b"", b"parts"), post(b"two"))
-    assert b"transfer-encoding: chunked" in answer and b"one " in answer and answer.endswith(b"POST q=1 two")
-
-
-@pytest.mark.parametrize("query", [b"broken", b"torn"])
-def test_a_fault_is_a_500_and_says_nothing(query: bytes) -> None:
-    answer = said(post(b"one", query))
+@pytest.mark.parametrize("query", [b"broken", b"slow-broken"])
+@pytest.mark.parametrize("path", [b"/door", b"/%64oor"])  # by the wire, and by ASGI
+def test_a_fault_is_a_500_and_says_nothing(query: bytes, path: bytes) -> None:
+    answer = said(post(b"one", query).replace(b"/door", path))
     assert answer.startswith(b"HTTP/1.1 500") and b"s3cret" not in answer and answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("path", [b"/door", b"/%64oor"])
+def test_a_fault_after_the_answer_changes_nothing_of_it(path: bytes) -> None:
+    answer = said(post(b"one", b"torn").replace(b"/door", path))
+    assert answer.startswith(b"HTTP/1.1 200") and b"s3cret" not in answer and answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("path", [b"/door", b"/%64oor"])
+def test_a_stranger_is_refused_before_the_body_is_there(path: bytes) -> None:
+    head = post(b"x" * 50, b"stranger").replace(b"/door", path).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    assert said(head).startswith(b"HTTP/1.1 403")
+
+
+@pytest.mark.parametrize("path", [b"/door", b"/%64oor"])
+def test_a_body_has_its_limits(path: bytes) -> None:
+    announced = b"POST " + path + b"?q=1 HTTP/1.1\r\nHost: x\r\n"
+    assert said(announced + b"Content-Length: 1000001\r\n\r\n").startswith(b"HTTP/1.1 413")
+    assert said(announced + b"Content-Length: -1\r\n\r\n").startswith((b"HTTP/1.1 413", b"HTTP/1.1 400"))
+    chunk = b"30d40\r\n" + b"x" * 200_000 + b"\r\n"
+    assert said(announced + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 6).startswith(b"HTTP/1.1 413")
+    slow = said(announced + b"Content-Length: 9\r\n\r\n", b"x", pause=0.35)
+    assert slow.startswith(b"HTTP/1.1 408") and slow.count(b"HTTP/1.1") == 1
+
+
+def test_a_refused_body_is_read_to_its_end_and_the_next_request_is_answered() -> None:
+    answer = said(post(b"x" * 1_000_001) + post(b"two"))
+    assert answer.startswith(b"HTTP/1.1 413") and answer.endswith(b"POST q=1 two")
+
+
+def test_an_idle_connection_is_closed_in_time_and_a_busy_one_is_not() -> None:
+    assert said(post(b"one"), post(b"two", b"slow"), pause=0.1, idle=0.15).count(b"HTTP/1.1 200") == 2
+    answer = said(post(b"one"), pause=0.01, idle=0.15)
+    assert answer.endswith(b"POST q=1 one<closed>")
+
+
+def test_whoever_hangs_up_hears_nothing_and_harms_nobody() -> None:
+    async def leave() -> bytes:
+        async with serving() as port:
+            for body in (post(b"one", b"slow"), post(b"x" * 50)[:-20]):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(body)
+                await writer.drain()
+                writer.close()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.sleep(0.5)
+            writer.write(post(b"two"))
+            answer = await reader.read(65_536)
+            writer.close()
+            return answer
+
+    assert asyncio.run(leave()).endswith(b"POST q=1 two")
 
 
 def test_an_escaped_path_finds_the_same_door() -> None:

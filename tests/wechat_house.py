@@ -63,6 +63,16 @@ class House:
         self.answers[incoming.key] = answer
         return answer
 
+    def hear_then(self, incoming: Incoming, told: Callable[[Answer | Exception], None]) -> None:
+        async def hear() -> None:
+            try:
+                answer: Answer | Exception = await self.hear(incoming)
+            except Exception as fault:
+                answer = fault
+            told(answer)
+
+        self.hearing = asyncio.create_task(hear())
+
     def settled(self, deliveries: Any) -> None:
         self.sent += deliveries
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
@@ -37,6 +37,13 @@ class Service(Protocol):
         """Decide and commit, then return the answer. A key heard before returns the stored answer.
 
         Raises Busy when no answer was committed within 4 s. Nothing may be acknowledged unless this returned.
+        """
+        ...
+
+    def hear_then(self, incoming: Incoming, told: Callable[[Answer | Exception], None]) -> None:
+        """The same for whoever wants no task: `told` gets the answer, or what `hear` would raise, and must not raise.
+
+        Raises Busy when too many wait already.
         """
         ...
 

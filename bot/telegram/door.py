@@ -1,4 +1,4 @@
-"""The door on which Telegram knocks: a raw ASGI endpoint that checks the secret, reads, hands over, and says 200.
+"""The door on which Telegram knocks: it checks the secret, reads, hands over, and says 200.
 
 Promises a short 4xx to anything forged, malformed or oversized, with nothing changed; 503 where no answer was committed
 in time, so that Telegram comes again; and that 200 is never said before a commit covers the update. Answers leave by
@@ -10,41 +10,41 @@ from __future__ import annotations
 import hmac
 import json
 
-from starlette.types import Receive, Scope, Send
-
 from bot import knocking
-from bot.channels import Busy, Service
-from bot.knocking import Refused
+from bot.channels import Service
+from bot.knocking import Knock, Refused
 from bot.telegram import polls
 from bot.telegram.reading import heard, read_json
 
 # A text with all its letters escaped, the text it replies to, a hundred buttons: some 300 KB. A refused update would
 # keep that chat's queue waiting for a day.
 BODY_BYTES = 1024 * 1024
-_BODY_SECONDS = 10.0
 _SECRET_HEADER = b"x-telegram-bot-api-secret-token"
 
 
-class Door:
-    """The ASGI endpoint of one bot."""
+class Door(knocking.Door):
+    """The door of one bot."""
+
+    most, seconds = BODY_BYTES, 10.0
 
     def __init__(self, account: str, secret_token: str, service: Service) -> None:
         self._account, self._service = account, service
         self._expected = secret_token.encode()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            if scope["method"] != "POST":
-                raise Refused(405, "只收 POST only POST")
-            headers = dict(scope["headers"])
-            if not hmac.compare_digest(headers.get(_SECRET_HEADER, b""), self._expected):
-                raise Refused(403, "口令不对 wrong secret token")
-            said = await self._hear(await knocking.body(scope, receive, BODY_BYTES, _BODY_SECONDS))
-            await knocking.write(send, 200, said, b"application/json" if said else b"text/plain")
-        except Refused as refused:
-            await knocking.refuse(send, refused)
-        except Busy:
-            await knocking.put_off(send)
+    def greet(self, knock: Knock) -> None:
+        """Whether it is Telegram. Raises Refused."""
+        if knock.method != "POST":
+            raise Refused(405, "只收 POST only POST")
+        if not hmac.compare_digest(dict(knock.headers).get(_SECRET_HEADER, b""), self._expected):
+            raise Refused(403, "口令不对 wrong secret token")
+
+    def knock(self, knock: Knock) -> None:
+        """Take an update."""
+        knock.later(self._answer(knock))
+
+    async def _answer(self, knock: Knock) -> None:
+        said = await self._hear(knock.body)
+        knock.answer(200, said, b"application/json" if said else b"text/plain")
 
     async def _hear(self, body: bytes) -> bytes:
         one = heard(read_json(body), self._account, self._service.now())

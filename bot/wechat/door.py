@@ -1,4 +1,4 @@
-"""The door on which WeChat knocks: a raw ASGI endpoint that checks, opens, hands over, and answers in the same breath.
+"""The door on which WeChat knocks: it checks, opens, hands over, and answers in the same breath.
 
 Promises a short 4xx to anything malformed, forged, stale or oversized, with nothing changed; 503 where no answer was
 committed in time, so that WeChat comes again; and that `success` is never said before a commit covers the message.
@@ -16,14 +16,11 @@ import random
 import re
 import time
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import parse_qsl
 
-from starlette.types import Receive, Scope, Send
-
 from bot import knocking
-from bot.channels import Busy, Service
-from bot.knocking import Refused
+from bot.channels import Service
+from bot.knocking import Knock, Refused
 from bot.wechat.capabilities import CUSTOMER_SERVICE, MEDIA, Capabilities
 from bot.wechat.media import Media
 from bot.wechat.reading import Fields, incoming, read_xml
@@ -33,10 +30,7 @@ from storage.incoming import Answer, Incoming
 
 log = logging.getLogger(__name__)
 
-BODY_BYTES = 65_536
 _STALE_SECONDS = 300
-_BODY_SECONDS = 5.0
-_LOOK_AFTER_SECONDS = 0.1  # a caller does not hang up sooner
 _UNANSWERABLE = frozenset({"unfollow", "view", "notice"})
 _ENCRYPT = re.compile(rb"<Encrypt><!\[CDATA\[([A-Za-z0-9+/=]+)\]\]></Encrypt>")
 PICTURE_SECONDS = 3.5  # of WeChat's five, from the callback on
@@ -45,8 +39,8 @@ SAID_SECONDS = 7 * 86_400.0
 Query = dict[bytes, bytes]
 
 
-class Door:
-    """The ASGI endpoint of one account. `mode` is `safe`, `compatible` or `plain`."""
+class Door(knocking.Door):
+    """The door of one account. `mode` is `safe`, `compatible` or `plain`."""
 
     def __init__(self, account: str, mode: str, seal: Seal, service: Service, abilities: Capabilities, media: Media):
         self._account = account
@@ -56,34 +50,30 @@ class Door:
         self._abilities = abilities
         self._media = media
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            query = _query(scope["query_string"])
-            if scope["method"] == "POST":
-                body = await knocking.body(scope, receive, BODY_BYTES, _BODY_SECONDS)
-                await self._hear(query, body, receive, send)
-            elif scope["method"] == "GET":
-                await knocking.write(send, 200, self._handshake(query))
-            else:
-                raise Refused(405, "只收 GET 与 POST only GET and POST")
-        except Refused as refused:
-            await knocking.refuse(send, refused)
-        except Busy:
-            await knocking.put_off(send)
+    def knock(self, knock: Knock) -> None:
+        """Answer a callback, or the handshake. Raises Refused, Busy."""
+        query = _query(knock.query)
+        if knock.method == "POST":
+            self._hear(knock, query)
+        elif knock.method == "GET":
+            knock.answer(200, self._handshake(query))
+        else:
+            raise Refused(405, "只收 GET 与 POST only GET and POST")
 
     def _handshake(self, query: Query) -> bytes:
         self._seal.check(query.get(b"signature", b""), query.get(b"timestamp", b""), query.get(b"nonce", b""))
         return query.get(b"echostr", b"")
 
-    async def _hear(self, query: Query, body: bytes, receive: Receive, send: Send) -> None:
+    def _hear(self, knock: Knock, query: Query) -> None:
         now = self._service.now()
-        fields = self._open(query, body, now.timestamp())
+        fields = self._open(query, knock.body, now.timestamp())
         heard = incoming(fields, self._account, now)
-        began = time.monotonic()
-        answer = await self._service.hear(heard)
-        if time.monotonic() - began > _LOOK_AFTER_SECONDS and _hung_up(receive):
-            return  # the same message comes again within seconds and fetches the stored answer; else the lease ends
-        await self._answer(fields, heard, answer, send, began + PICTURE_SECONDS)
+        until = time.monotonic() + PICTURE_SECONDS
+
+        def told(answer: Answer | Exception) -> None:
+            knock.attempt(self._answer, knock, fields, heard, answer, until)
+
+        self._service.hear_then(heard, told)
 
     def _open(self, query: Query, body: bytes, now: float) -> Fields:
         """The fields of a callback whose signature, age (`now`: Unix) and envelope are right. Raises Refused."""
@@ -106,41 +96,56 @@ class Door:
             log.warning("wechat %s: a rightly signed request was %.0f s off; is the clock right?", self._account, age)
             raise Refused(403, "请求已过时 stale request")
 
-    async def _answer(self, fields: Fields, heard: Incoming, answer: Answer, send: Send, until: float) -> None:
+    def _answer(self, knock: Knock, fields: Fields, heard: Incoming, answer: Answer | Exception, until: float) -> None:
+        if isinstance(answer, Exception):
+            raise answer
         if not answer.messages or heard.kind in _UNANSWERABLE:
-            await knocking.write(send, 200, b"success", b"text/plain")
+            knock.answer(200, b"success", b"text/plain")
             self._release(answer.deliveries)
             return
-        carried, reply, begun = await self._reply(fields, answer.messages, until)
-        try:
-            await knocking.write(send, 200, self._close(reply) if reply else b"success", b"text/xml; charset=utf-8")
-        except OSError:
-            return  # as above: the caller is gone
+        can_send, can_show = self._abilities.expects(CUSTOMER_SERVICE), self._abilities.expects(MEDIA)
+        if can_show and not can_send and is_own(answer.messages[0]):
+            knock.later(self._show_own(knock, fields, answer, until))
+        else:
+            self._reply(knock, fields, answer, can_send and can_show)
+
+    def _reply(self, knock: Knock, fields: Fields, answer: Answer, follows: bool) -> None:
+        """Answer with what one passive reply carries whole. Plain texts share it. Of a text with a picture the text
+        goes now and the picture `follows` actively; a picture alone goes now if it is uploaded already, for uploading
+        could cost the five seconds."""
+        carried, piece, begun = join(answer.messages, follows, self._service.public_url)
+        if piece and piece.picture:
+            knock.later(self._show(knock, fields, answer, piece.picture))
+        elif self._say(knock, answer, text_reply(*self._people(fields), piece.text) if piece else b"", carried):
+            self._pass_on(knock, answer.deliveries[carried:], begun)
+
+    async def _show(self, knock: Knock, fields: Fields, answer: Answer, picture: str) -> None:
+        media_id = await self._media.known(picture)
+        reply = image_reply(*self._people(fields), media_id) if media_id else b""
+        if self._say(knock, answer, reply, 1 if media_id else 0):
+            self._release(answer.deliveries[1 if media_id else 0 :])
+
+    async def _show_own(self, knock: Knock, fields: Fields, answer: Answer, until: float) -> None:
+        """Where nothing can follow, a picture made for the person goes instead of its text if it can be had `until`
+        then (monotonic)."""
+        media_id = await self._in_time(answer.messages[0]["picture"]["name"], until)
+        if not media_id:
+            self._reply(knock, fields, answer, False)
+        elif self._say(knock, answer, image_reply(*self._people(fields), media_id), 1):
+            self._release(answer.deliveries[1:])
+
+    def _people(self, fields: Fields) -> tuple[str, str, int]:
+        return fields["FromUserName"], fields["ToUserName"], int(self._service.now().timestamp())
+
+    def _say(self, knock: Knock, answer: Answer, reply: bytes, carried: int) -> bool:
+        """Answer with what carries the first messages. A caller who is gone comes again within seconds and fetches the
+        stored answer; else the lease ends."""
+        said = self._close(reply) if reply else b"success"
+        if not knock.answer(200, said, b"text/xml; charset=utf-8"):
+            return False
         if carried:
             self._service.settled(answer.deliveries[:carried])
-        if carried < len(answer.deliveries):
-            await self._pass_on(answer.deliveries[carried:], begun)
-
-    async def _reply(self, fields: Fields, messages: Sequence[dict[str, Any]], until: float) -> tuple[int, bytes, bool]:
-        """How many messages the one passive reply carries whole, its XML, and whether it begins the next one.
-
-        Plain texts share the reply. Of a text with a picture the text goes now and the picture follows actively; a
-        picture alone goes now if it is uploaded already, for uploading could cost the five seconds. Where nothing can
-        follow, a picture made for the person goes instead of its text if it can be had `until` then (monotonic).
-        """
-        can_send, can_show = self._abilities.expects(CUSTOMER_SERVICE), self._abilities.expects(MEDIA)
-        people = fields["FromUserName"], fields["ToUserName"], int(self._service.now().timestamp())
-        if can_show and not can_send and is_own(messages[0]):
-            media_id = await self._in_time(messages[0]["picture"]["name"], until)
-            if media_id:
-                return 1, image_reply(*people, media_id), False
-        carried, piece, begun = join(messages, can_send and can_show, self._service.public_url)
-        if piece is None:
-            return carried, b"", False
-        if not piece.picture:
-            return carried, text_reply(*people, piece.text), begun
-        media_id = await self._media.known(piece.picture)
-        return (1, image_reply(*people, media_id), False) if media_id else (0, b"", False)
+        return True
 
     async def _in_time(self, name: str, until: float) -> str:
         """The id of the picture, drawn and uploaded; nothing when that takes too long, and then it is ready later."""
@@ -151,10 +156,16 @@ class Door:
             return ""
         return uploading.result()
 
-    async def _pass_on(self, deliveries: Sequence[int], begun: bool) -> None:
+    def _pass_on(self, knock: Knock, deliveries: Sequence[int], begun: bool) -> None:
+        if begun and deliveries:
+            knock.later(self._go_on(deliveries))
+        else:
+            self._release(deliveries)
+
+    async def _go_on(self, deliveries: Sequence[int]) -> None:
+        """The reply began the next message: the sender is to say the rest."""
         try:
-            if begun:
-                await self._service.keep(said_key(self._account, deliveries[0]), {"pieces": 1}, SAID_SECONDS)
+            await self._service.keep(said_key(self._account, deliveries[0]), {"pieces": 1}, SAID_SECONDS)
         finally:
             self._release(deliveries)
 
@@ -202,14 +213,3 @@ def _query(raw: bytes) -> Query:
         except ValueError:
             raise Refused(400, "查询串不合法 bad query") from None
     return dict(part.partition(b"=")[::2] for part in raw.split(b"&"))
-
-
-def _hung_up(receive: Receive) -> bool:
-    """Whether the caller is known to be gone: asked without waiting, one step of `receive` and no more."""
-    asking: Any = receive()
-    try:
-        asking.send(None)
-    except StopIteration as told:
-        return bool(told.value.get("type") == "http.disconnect")
-    asking.close()
-    return False

@@ -28,7 +28,7 @@ def upgrade() -> None:
 
 def _copy_deliveries(connection: sa.Connection) -> None:
     """SQLite changes a rule of a table only by copying the table."""
-    made = "SELECT sql FROM sqlite_master WHERE tbl_name = 'delivery' AND type = :type AND sql IS NOT NULL ORDER BY name"
+    made = "SELECT sql FROM sqlite_master WHERE tbl_name = 'delivery' AND type = :type AND sql IS NOT NULL"
     (table,) = connection.execute(sa.text(made), {"type": "table"}).scalars()
     indexes = list(connection.execute(sa.text(made), {"type": "index"}).scalars())
     assert _LISTED in table
