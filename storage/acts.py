@@ -144,11 +144,12 @@ def _write_balances(connection: Connection, book: Book) -> None:
 def budget_given(connection: Connection, campaign: str) -> dict[str, int]:
     """What each budget line of a campaign was given by its plan so far, in fen."""
     prefix = f"budget/{campaign}/"
+    given_by_plan = "campaign = :c AND reason = 'budget' AND text IS NULL"  # by acts: no message gives a budget
     rows = connection.execute(
         text(
-            "SELECT destination AS account, SUM(amount) AS fen FROM posting WHERE campaign = :c AND reason = 'budget' "
+            f"SELECT destination AS account, SUM(amount) AS fen FROM posting WHERE {given_by_plan} "
             "AND source = 'mint/fen' GROUP BY destination UNION ALL "
-            "SELECT source, -SUM(amount) FROM posting WHERE campaign = :c AND reason = 'budget' "
+            f"SELECT source, -SUM(amount) FROM posting WHERE {given_by_plan} "
             "AND destination = 'mint/fen' GROUP BY source"
         ),
         {"c": campaign},

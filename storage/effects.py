@@ -40,7 +40,7 @@ class Effects:
         self._touched: dict[int, Draft] = {}
         self._changed: dict[int, Speaker] = {}
         self._memory: dict[tuple[int, str], str] = {}
-        self._posted: list[tuple[Posting, int, int | None]] = []
+        self._posted: list[tuple[Posting, int, int | None, int | None]] = []
         self._profiles: dict[int, dict[str, Any]] = {}
         self._erased: list[Draft] = []
         self._joinings: list[Draft] = []
@@ -74,7 +74,7 @@ class Effects:
         if draft.agreed:
             self._agreed += [(speaker.identity, template, yes, draft.at) for template, yes in draft.agreed]
         event = self._keep_events(draft)
-        self._posted += [(posting, draft.at, event) for posting in postings]
+        self._posted += [(posting, draft.at, event, _found_by(posting, draft)) for posting in postings]
         if draft.brought_by:
             campaign = draft.events[0][2]
             self.add("referral", referrals.row_of(draft.brought_by, speaker.id, campaign, draft.at))
@@ -151,7 +151,7 @@ class Effects:
 
     def keep_posting(self, posting: Posting, at: int) -> None:
         """Keep a movement that belongs to no message. `at` is campaign time in microseconds."""
-        self._posted.append((posting, at, None))
+        self._posted.append((posting, at, None, None))
 
     def add(self, name: str, row: tuple[Any, ...]) -> None:
         self._rows.setdefault(name, []).append(row)
@@ -204,11 +204,12 @@ class Effects:
                 event,
                 at,
                 p.reverses,
+                words,
             )
-            for p, at, event in self._posted
+            for p, at, event, words in self._posted
         ]
         columns = ("id", "tx", "key", "unit", "source", "destination", "amount", "campaign", "revision", "reason")
-        bulk.insert(connection, _TABLES["posting"], (*columns, "event", "at", "reverses"), postings)
+        bulk.insert(connection, _TABLES["posting"], (*columns, "event", "at", "reverses", "text"), postings)
         moved, opened = [], []
         for account, row in sorted(book.changed().items()):
             if row.stored:
@@ -218,6 +219,13 @@ class Effects:
         balance = _TABLES["balance"]
         bulk.update(connection, balance, "account", ("amount+", "held+"), moved)
         bulk.insert(connection, balance, ("account", "owner", "unit", "amount", "held", "floor"), opened)
+
+
+def _found_by(posting: Posting, draft: Draft) -> int | None:
+    """The message by which a posting is found: the speaker's, whose accounts it moves. What moves those of somebody
+    else as well, as in a joining, is found by its accounts."""
+    owners = {owner(posting.source), owner(posting.destination)} - {None}
+    return draft.text_id if owners == {draft.speaker.id} else None
 
 
 def _erase(connection: Connection, draft: Draft) -> None:

@@ -20,6 +20,11 @@ from storage.vault import Vault
 # A person's texts are found by their identities: an index by person would cost every message a page.
 _TEXTS = "identity IN (SELECT id FROM identity WHERE subscriber = :s)"
 _JOINED = "(SELECT id FROM subscriber WHERE alias_of = :s)"
+# All messages of whoever the person is now: those of people joined to them too, whose identities they have.
+_ALL_TEXTS = (
+    "identity IN (SELECT id FROM identity WHERE subscriber = (SELECT COALESCE(alias_of, id) FROM subscriber "
+    "WHERE id = :s))"
+)
 _REAL = "substr(account, 1, 5) <> 'test/'"
 KEPT_AFTER_FORGETTING = ("ledger", "once", "law")
 
@@ -165,18 +170,14 @@ def movements(
         return []
     at, number = before or (2**62, 0)
     names = {f"a{n}": account for n, account in enumerate(accounts)}
-    listed = ", ".join(f":{name}" for name in names)
+    moved = _moved(", ".join(f":{name}" for name in names))
     rows = connection.execute(
         text(
-            "SELECT moved.*, e.kind AS event FROM (SELECT id, at, unit, -amount AS amount, reason, key, campaign, "
-            "revision, event AS cause FROM posting "
-            f"WHERE source IN ({listed}) AND destination NOT IN ({listed}) UNION ALL "
-            "SELECT id, at, unit, amount, reason, key, campaign, revision, event FROM posting "
-            f"WHERE destination IN ({listed}) AND source NOT IN ({listed})) AS moved "
+            f"SELECT moved.*, e.kind AS event FROM ({moved}) AS moved "
             "LEFT JOIN event e ON e.id = moved.cause WHERE (moved.at, moved.id) < (:at, :id) "
             "ORDER BY moved.at DESC, moved.id DESC LIMIT :n"
         ),
-        {**names, "n": limit, "at": at, "id": number},
+        {**names, "s": subscriber, "n": limit, "at": at, "id": number},
     )
     return [
         {
@@ -185,6 +186,21 @@ def movements(
         }
         for r in rows
     ]
+
+
+def _moved(listed: str) -> str:
+    """SQL for what came into a person's accounts and left them: by their messages, and what else moved, by account."""
+    came, left = f"p.destination IN ({listed})", f"p.source IN ({listed})"
+    columns = "p.reason, p.key, p.campaign, p.revision, p.event AS cause"
+    signed = f"CASE WHEN {left} THEN -p.amount ELSE p.amount END AS amount"
+    return (
+        f"SELECT p.id, p.at, p.unit, {signed}, {columns} FROM text t JOIN posting p ON p.text = t.id "
+        f"WHERE t.{_ALL_TEXTS} AND ({left}) <> ({came}) UNION ALL "
+        f"SELECT p.id, p.at, p.unit, -p.amount, {columns} FROM posting p "
+        f"WHERE p.text IS NULL AND {left} AND NOT {came} UNION ALL "
+        f"SELECT p.id, p.at, p.unit, p.amount, {columns} FROM posting p "
+        f"WHERE p.text IS NULL AND {came} AND NOT {left}"
+    )
 
 
 def export(connection: Connection, vault: Vault, subscriber: int) -> dict[str, Any]:

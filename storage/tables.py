@@ -64,6 +64,7 @@ _IN_JOB = text("job IS NOT NULL")
 ACTED = "actor NOT IN ('subscriber', 'system')"
 _ACTED = text(ACTED)
 _OF_MESSAGE, _OF_NO_MESSAGE = text("text IS NOT NULL"), text("text IS NULL")
+_REVERSES = text("reverses IS NOT NULL")
 
 
 _TAKING_PART = "touched", "poster", "quiz_started"
@@ -341,8 +342,12 @@ class Posting(SQLModel, table=True):
         CheckConstraint("amount > 0", name="posting_amount"),
         CheckConstraint("source <> destination", name="posting_moves"),
         Index("ix_posting_order", "tx", "id"),
-        Index("ix_posting_source", "source"),
-        Index("ix_posting_destination", "destination"),
+        # As with events: those that a message caused are found by it, the few others by their accounts.
+        Index("ix_posting_text", "text", sqlite_where=_OF_MESSAGE, postgresql_where=_OF_MESSAGE),
+        Index("ix_posting_source", "source", sqlite_where=_OF_NO_MESSAGE, postgresql_where=_OF_NO_MESSAGE),
+        Index("ix_posting_destination", "destination", sqlite_where=_OF_NO_MESSAGE, postgresql_where=_OF_NO_MESSAGE),
+        # A posting is reversed once; nearly none reverses one.
+        Index("ix_posting_reverses", "reverses", unique=True, sqlite_where=_REVERSES, postgresql_where=_REVERSES),
     )
     id: int = _id()
     tx: int = _big()  # the transaction that wrote it (PostgreSQL), for the sealer's order
@@ -356,7 +361,10 @@ class Posting(SQLModel, table=True):
     reason: str = _text()
     event: int | None = _big(default=None)
     at: datetime = _at()
-    reverses: int | None = _big(default=None, unique=True)  # a posting is reversed once
+    reverses: int | None = _big(default=None)
+    # The message that caused it, if one of the person whose accounts it moves and nobody else's. It only finds the
+    # posting; what is sealed names the cause by its event.
+    text: int | None = _big(default=None)
 
 
 class Hold(SQLModel, table=True):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from storage.group import Group
 
 _REVERSE = "reverse/"
+_REAL = "substr(b.account, 1, 5) <> 'test/'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +152,10 @@ def _referrals(connection: Connection, numbers: Sequence[int]) -> dict[int, Refe
 def _twice(connection: Connection, older: Side, younger: Side) -> list[Any]:
     """The younger's gains for marks for which the older gained as well, unless either was reversed already."""
     numbers = [*older.ids, *younger.ids]
-    sql = (
-        "SELECT p.id, p.key, p.unit, p.source, p.destination, p.amount, p.campaign FROM posting p "
-        "JOIN balance b ON b.account = p.destination WHERE b.owner IN {set} "
-        "AND substr(b.account, 1, 5) <> 'test/' ORDER BY p.id"
-    )
+    columns = "p.id, p.key, p.unit, p.source, p.destination, p.amount, p.campaign"
+    sql = f"{_postings(columns, 'destination', _REAL)} ORDER BY id"
     gains = bulk.select(connection, sql, numbers)
-    sql = (
-        "SELECT p.key FROM posting p JOIN balance b ON b.account = p.source "
-        f"WHERE b.owner IN {{set}} AND substr(p.key, 1, {len(_REVERSE)}) = '{_REVERSE}'"
-    )
+    sql = _postings("p.key", "source", f"substr(p.key, 1, {len(_REVERSE)}) = '{_REVERSE}'")
     reversed_keys = {row.key.removeprefix(_REVERSE) for row in bulk.select(connection, sql, numbers)}
     marks: dict[int, list[tuple[str, Any]]] = {number: [] for number in numbers}
     for row in gains:
@@ -170,6 +165,18 @@ def _twice(connection: Connection, older: Side, younger: Side) -> list[Any]:
             marks[int(person)].append((mark, row))
     had = {mark for number in older.ids for mark, _ in marks[number]}
     return [row for number in younger.ids for mark, row in marks[number] if mark in had]
+
+
+def _postings(columns: str, end: str, only: str) -> str:
+    """SQL for the postings that have an account of these people at an end: those of their messages (whose identities
+    the one of them who is no alias has), and what else moved, by account."""
+    owned = f"JOIN balance b ON b.account = p.{end}"
+    where = f"b.owner IN (SELECT number FROM people) AND {only}"
+    return (
+        f"WITH people(number) AS {{set}} SELECT {columns} FROM posting p {owned} WHERE p.text IS NULL AND {where} "
+        f"UNION ALL SELECT {columns} FROM identity i JOIN text t ON t.identity = i.id JOIN posting p ON p.text = t.id "
+        f"{owned} WHERE i.subscriber IN (SELECT number FROM people) AND {where}"
+    )
 
 
 def _holds(connection: Connection, subscriber: int) -> list[Any]:

@@ -14,6 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from storage import schema, tables
 from storage.ids import BLOCK, Ids
@@ -124,6 +125,35 @@ def test_a_schema_that_a_newer_version_only_added_to_is_served_and_left_alone(st
     schema.upgrade(store)
     with store.read() as connection:
         assert schema.version(connection) == "9999"
+
+
+def test_postings_of_before_stand_and_none_is_reversed_twice_since_they_name_their_message(store: Store) -> None:
+    columns = "id, tx, key, unit, source, destination, amount, campaign, revision, reason, event, at, reverses"
+    posted = (
+        f"INSERT INTO posting ({columns}) VALUES (:id, 1, CAST(:id AS TEXT), 'points', :from, :to, 5, 'c', 1, 'r', "
+        "NULL, 7, :undoes)"
+    )
+    gain = {"id": 11, "from": "mint/points", "to": "s/1/points", "undoes": None}
+    undone = {"id": 12, "from": "s/1/points", "to": "mint/points", "undoes": 11}
+
+    def post(connection: Connection, **values: Any) -> None:
+        connection.execute(text(posted), values)
+
+    with store.begin() as connection:
+        schema.bring_up(connection, "0016")
+        for values in (gain, undone, {**gain, "id": 13}):
+            post(connection, **values)
+        before = connection.execute(text(f"SELECT {columns} FROM posting ORDER BY id")).all()
+    schema.upgrade(store)
+    with store.read() as connection:
+        assert connection.execute(text(f"SELECT {columns} FROM posting ORDER BY id")).all() == before
+        assert connection.execute(text("SELECT DISTINCT text FROM posting")).all() == [(None,)]
+    with store.begin() as connection:  # as a node of the version before goes on writing
+        post(connection, **{**gain, "id": 14})
+        post(connection, **{**undone, "id": 15, "undoes": 14})
+    for twice in ({**undone, "id": 16}, {**gain, "id": 13}):
+        with pytest.raises(IntegrityError), store.begin() as connection:
+            post(connection, **twice)
 
 
 def test_every_migration_after_the_first_says_which_older_version_may_serve_beside_it() -> None:
