@@ -10,13 +10,13 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
 import structlog
 
+from bot.bell import Bell
 from bot.beside import Beside
 from bot.channels import Busy
 from bot.deciding import Decider, Marks, Results, StalePlan
@@ -80,7 +80,7 @@ class Writer:
         self._jobs: deque[_Job] = deque()
         self._settled: list[int] = []
         self._released: list[int] = []
-        self._woken = asyncio.Event()
+        self._bell = Bell()
         self._closing = False
         self.heard = self.groups = self.reruns = 0
         self.loop = asyncio.get_running_loop()
@@ -117,7 +117,7 @@ class Writer:
             return
         self._open[key] = [entry]
         self._entries.append(entry)
-        self._woken.set()
+        self._bell.ring()
 
     def _enter_again(self, entry: _Entry) -> None:
         """Another node was working on it: by now its answer may be stored."""
@@ -133,7 +133,7 @@ class Writer:
             raise Busy("closing")
         job = _Job(work, self.loop.create_future())
         self._jobs.append(job)
-        self._woken.set()
+        self._bell.ring()
         result: T = await job.future
         return result
 
@@ -148,13 +148,17 @@ class Writer:
 
     def settled(self, ids: Sequence[int]) -> None:
         """Passive deliveries that were written to the socket: marked with the next group, or soon."""
-        self._settled.extend(ids)
-        self._woken.set()
+        self._keep_mark(self._settled, ids)
 
     def release(self, ids: Sequence[int]) -> None:
         """Passive deliveries that the sender is to take."""
-        self._released.extend(ids)
-        self._woken.set()
+        self._keep_mark(self._released, ids)
+
+    def _keep_mark(self, marks: list[int], ids: Sequence[int]) -> None:
+        first = not self._settled and not self._released
+        marks += ids
+        if first:
+            self._bell.ring()
 
     @property
     def library(self) -> Library:
@@ -169,7 +173,7 @@ class Writer:
     async def close(self) -> None:
         """Take nothing new, finish what waits, and stop."""
         self._closing = True
-        self._woken.set()
+        self._bell.ring()
         await self._writing
         self._thread.close()
         self._watch.cancel()
@@ -197,12 +201,13 @@ class Writer:
     async def _write(self) -> None:
         while True:
             await self._something_to_do()
+            idle = not self._entries and not self._jobs
             if self._entries:
                 await self._gather()
                 await self._decide_all(self._take())
             if self._jobs:
                 await self._work(self._jobs.popleft())
-            if not self._entries and not self._jobs:
+            if idle:
                 await self._mark_deliveries()
                 if self._closing and not self._entries and not self._jobs:
                     return
@@ -210,13 +215,9 @@ class Writer:
     async def _something_to_do(self) -> None:
         """Wait for a message or a job; marks alone wait a moment for a group that could take them along."""
         while not (self._entries or self._jobs or self._closing):
-            self._woken.clear()
-            if not self._settled and not self._released:
-                await self._woken.wait()
-                continue
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), _SETTLE_SECONDS)
-            if not self._entries:
+            marks = bool(self._settled or self._released)
+            await self._bell.wait(_SETTLE_SECONDS if marks else None)
+            if marks:
                 return
 
     async def _gather(self) -> None:
