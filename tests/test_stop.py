@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import subprocess
 import time
@@ -160,6 +161,9 @@ def test_a_stopped_time_is_counted_once_and_only_since_a_deadline_was_set(store:
         assert stops.stopped(connection, None, micros(START + 35 * MINUTE)) == 15 * 60_000_000
 
 
+_IDS = itertools.count(5000)
+
+
 def set_timer(store: Store, key: str, made: int | None, due: int) -> None:
     with store.begin() as connection:
         connection.execute(
@@ -168,7 +172,7 @@ def set_timer(store: Store, key: str, made: int | None, due: int) -> None:
                 "VALUES (:id, :key, 7, 'nudge', :due, '{}', FALSE, :made)"
             ),
             {
-                **{"id": 5000 + hash(key) % 1000, "key": key, "due": micros(START + due * MINUTE)},
+                **{"id": next(_IDS), "key": key, "due": micros(START + due * MINUTE)},
                 "made": None if made is None else micros(START + made * MINUTE),
             },
         )
