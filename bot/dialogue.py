@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -282,7 +281,7 @@ def answer(group: Group, draft: Draft, make: Callable[[Draft], Turn]) -> tuple[D
         notices.bundle(turn)
     if turn.is_test and turn.messages:
         mark, first = turn.phrase("test.mark"), turn.messages[0]
-        turn.messages[0] = replace(first, text=f"{mark}\n{first.text}")
+        turn.messages[0] = first._replace(text=f"{mark}\n{first.text}")
     return draft, [message.tree() for message in turn.messages]
 
 

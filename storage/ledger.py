@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # Accounts of these kinds may not go below zero and have a balance row; all others are mere origins and ends
 # (`mint/points`, `points-fund/<campaign>`), keep no row and are never contended.
@@ -93,8 +94,7 @@ def owner(account: str) -> int | None:
     return int(rest.partition("/")[0]) if kind in ("s", "held", "test") else None
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(NamedTuple):
     """`amount` (whole, > 0) of `unit` from `source` to `destination`; `key` makes the same effect count once."""
 
     key: str
