@@ -163,7 +163,7 @@ class Turn:
         It goes by the first way open, else with their next answer (see `campaigns/notices.py`). `kind` is one of its
         KINDS, and `values` are numbers and enums, from which the phrase can be said again later.
         """
-        self._draft.notices[len(self.messages)] = (kind, phrase, values)
+        self._draft.more.notices[len(self.messages)] = (kind, phrase, values)
         self.say_text(self.phrase(phrase, **values), *choices)
 
     def owed(self, limit: int) -> list[Waiting]:
@@ -173,13 +173,14 @@ class Turn:
     def tell_owed(self, told: list[int], withdrawn: list[tuple[int, str]], *, all_: bool) -> None:
         """This answer tells these notices; others are not to be told any more, each with the reason. `all_`: no other
         waits."""
-        self._draft.bundled += told
-        self._draft.withdrawn += withdrawn
-        self._draft.owes_nothing = all_
+        more = self._draft.more
+        more.bundled += told
+        more.withdrawn += withdrawn
+        more.owes_nothing = all_
 
     def agree_to_notices(self, template: str, agreed: bool) -> None:
         """The person agreed to one notice of this template of the platform's, or refused them."""
-        self._draft.agreed.append((template, agreed))
+        self._draft.more.agreed.append((template, agreed))
 
     def may_be_noticed(self, template: str) -> int:
         """How many notices of this template the person still agreed to on the account they write to, as committed."""
@@ -299,18 +300,18 @@ class Turn:
         if not self._done_when_joined("timer", key):
             if self.is_test:
                 data["test"] = self._draft.test
-            self._draft.timers.append((f"{key}/{self.person}", self.person, kind, micros(due), data))
+            self._draft.more.timers.append((f"{key}/{self.person}", self.person, kind, micros(due), data))
 
     def tell(self, name: str, value: str | None) -> None:
         """Keep what the person tells of themselves, encrypted under their key; None takes it away.
 
         Details of a person belong here alone, never into `remember` or `note`.
         """
-        self._draft.profile[name] = value
+        self._draft.more.profile[name] = value
 
     def belong_to(self, branch: str) -> None:
         """Whose staff look after this person from now on."""
-        self._draft.branch = branch
+        self._draft.more.branch = branch
 
     # ---- the person's choices
 
@@ -322,7 +323,7 @@ class Turn:
         """Record agreement to, or refusal of, campaign messages, with the phrase that was shown."""
         if given != self.consents:
             self._draft.changes["consent"] = given
-        self._draft.consents.append((given, f"{wording}@{self.plan.id}/{self.library.revision}"))
+        self._draft.more.consents.append((given, f"{wording}@{self.plan.id}/{self.library.revision}"))
 
     def hand_over(self, reason: str) -> None:
         """Ask for a member of staff; asking again while one is asked for changes nothing."""
@@ -331,7 +332,7 @@ class Turn:
                 "handover",
                 {"state": "waiting", "since": self.now.astimezone(UTC).isoformat()},
             )
-            self._draft.handovers.append(reason)
+            self._draft.more.handovers.append(reason)
 
     def forget(self) -> None:
         """Erase the person's details and texts with this turn, its own words among them."""
@@ -374,7 +375,7 @@ class Turn:
         self._draft.changes["referrer"] = owner.id
         key = self._books.once(f"referral/{self.person}")
         data = {"referee": self.person} | ({"test": owner.tester_since} if self.is_test else {})
-        self._draft.timers.append((key, owner.id, "referral_pending", micros(self.now), data))
+        self._draft.more.timers.append((key, owner.id, "referral_pending", micros(self.now), data))
 
     def friends(self, offset: int, limit: int) -> tuple[list[Friend], dict[str, int]]:
         """Those whom the person brought, newest first, and how many they are in all, by state."""
@@ -390,12 +391,12 @@ class Turn:
 
     def tally(self, quiz: str, what: str, question: str = "", times: int = 1) -> None:
         """Count something of a quiz for staff (see `storage.tables_quiz.QuizTally`)."""
-        self._draft.tallies += [(self._books.campaign, quiz, question, what, self._books.slot)] * times
+        self._draft.more.tallies += [(self._books.campaign, quiz, question, what, self._books.slot)] * times
 
     def rank(self, campaign: str, quiz: str, missed: int, took: int, correct: int, asked: int) -> None:
         """Let this attempt stand for the person on the board, in place of any other."""
         books = self._books.campaign if campaign == self.plan.id else campaign
-        self._draft.best[books, quiz] = (missed, took, correct, asked, micros(self.now))
+        self._draft.more.best[books, quiz] = (missed, took, correct, asked, micros(self.now))
 
     def board(self, quiz: str, limit: int) -> list[Best]:
         """The first of a quiz's board, as committed."""
@@ -416,14 +417,14 @@ class Turn:
     def took_survey(self, survey: str, began: int, finished: int | None = None) -> None:
         """Record that the person is taking a survey, or finished it (stored microseconds); nothing in a test."""
         if not self.is_test:
-            self._draft.taken[self.plan.id, survey] = (began, finished)
+            self._draft.more.taken[self.plan.id, survey] = (began, finished)
 
     def answered(self, survey: str, question: str, value: int, *, in_words: bool = False) -> None:
         """Record an answer (see `storage.tables_survey.SurveyAnswer`); `in_words`: what was heard now is its text.
         Nothing in a test."""
         if not self.is_test:
             words = self._draft.text_id if in_words else None
-            self._draft.answers[self.plan.id, survey, question] = (value, words, micros(self.now))
+            self._draft.more.answers[self.plan.id, survey, question] = (value, words, micros(self.now))
 
     # ---- one person on two channels
 
@@ -448,7 +449,7 @@ class Turn:
 
     def record_consent(self, wording: str) -> None:
         """Record what stands of two people's consent, where they differed."""
-        self._draft.consents.append((self.consents, f"{wording}@{self.plan.id}/{self.library.revision}"))
+        self._draft.more.consents.append((self.consents, f"{wording}@{self.plan.id}/{self.library.revision}"))
 
     def owned_by(self, person: int, unit: str = "points") -> int:
         """What a person of this turn can spend of a unit."""
