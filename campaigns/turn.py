@@ -49,18 +49,13 @@ class Turn:
         self.dice = dice
         self.now: datetime = draft.incoming.at
         self.messages: list[Message] = []
-        self._heard = draft.incoming
+        self.heard: Incoming = draft.incoming  # the message, event or timer that this turn answers
 
     # ---- who speaks, and what was heard
 
-    @property
-    def heard(self) -> Incoming:
-        """The message, event or timer that this turn answers."""
-        return self._heard
-
     def hear_as(self, text: str) -> None:
         """Go on as if the person had typed `text`: what a number or a tapped choice stands for."""
-        self._heard = replace(self._heard, text=text)
+        self.heard = replace(self.heard, text=text)
 
     @property
     def person(self) -> int:
@@ -90,7 +85,7 @@ class Turn:
     @property
     def is_test(self) -> bool:
         """Whether this turn is a test, which lives the campaign before its start and counts for nothing."""
-        return self._draft.test is not None
+        return self._books.since is not None
 
     @property
     def language(self) -> str:
@@ -111,7 +106,7 @@ class Turn:
     @property
     def today(self) -> str:
         """The local date in the campaign's zone, as 2026-11-22."""
-        return self.now.astimezone(self.plan.zone).date().isoformat()
+        return self.local_date(self.now)
 
     def stopped_since(self, moment: datetime) -> timedelta:
         """For how long an emergency stop kept us from sending since then: deadlines lengthen by it."""
@@ -155,7 +150,10 @@ class Turn:
         """
         # `data["message"]`: the platform's id of our message whose button was tapped, given by channels that can edit.
         edits = str(self._draft.incoming.data.get("message", "")) if in_place else ""
-        self.messages.append(Message(text, picture, tuple(self._choice(choice) for choice in choices), edits, poll))
+        language, library = self.language, self.library
+        # A command's name becomes its label in the person's language; tapping it says that label's word.
+        shown = [choice if isinstance(choice, Choice) else library.choice(language, choice) for choice in choices]
+        self.messages.append(Message(text, picture, tuple(shown), edits, poll))
 
     def notify(self, kind: str, phrase: str, /, *choices: str | Choice, **values: int | str) -> None:
         """Tell the person something that they did not ask for, outside of their own turn: a notice.
@@ -196,10 +194,6 @@ class Turn:
         """Whether this turn erases the person, or makes them one with another."""
         return self._draft.forget or self._draft.joining is not None
 
-    def _choice(self, choice: str | Choice) -> Choice:
-        """A command's name becomes its label in the person's language; tapping it says that label's word."""
-        return choice if isinstance(choice, Choice) else self.library.choice(self.language, choice)
-
     # ---- points and other units
 
     def balance(self, unit: str = "points") -> int:
@@ -232,11 +226,12 @@ class Turn:
         """
         self._require_unblocked()
         self.require_window()
-        if self.is_guest:
+        guest = self.is_guest
+        if guest:
             cap = self.plan.points.guest_cap
             if self.held() + points > cap:
                 raise GuestLimit("points", "connect", "help", cap=cap)
-        account = self._books.owned("points", guest=self.is_guest)
+        account = self._books.owned("points", guest=guest)
         try:
             self._post(once, self._books.source("points"), account, points, reason)
         except ledger.Short:
