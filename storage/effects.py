@@ -68,7 +68,8 @@ class Effects:
         self.add("inbox_key", (incoming.key, draft.text_id, self.machine_now))
         deliveries = self._deliver(draft, len(messages), passive=incoming.passive and not inner)
         event = self._keep_events(draft)
-        self._posted += [(posting, draft.at, event) for posting in postings]
+        for posting in postings:
+            self._posted.append((posting, draft.at, event))
         if draft.brought_by:
             campaign = draft.events[0][2]
             self.add("referral", referrals.row_of(draft.brought_by, speaker.id, campaign, draft.at))

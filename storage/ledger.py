@@ -160,12 +160,12 @@ class Book:
         amount = posting.amount
         if type(amount) is not int or amount <= 0:
             raise ValueError(f"posting {posting.key}: amount {amount!r}")
-        if has_floor(posting.source):
+        if self._keeps(posting.source):
             row = self._row(posting.source, posting.unit)
             if row.available < amount:
                 raise Short(posting.source, posting.unit, row.available)
             self._change(row, -amount, 0)
-        if has_floor(posting.destination):
+        if self._keeps(posting.destination):
             self._change(self._row(posting.destination, posting.unit), amount, 0)
         self.postings.append(posting)
 
@@ -196,6 +196,10 @@ class Book:
             for account, row in self._rows.items()
             if row.amount != row.amount_before or row.held != row.held_before
         }
+
+    def _keeps(self, account: str) -> bool:
+        """Whether a balance is kept of the account: of any that has a row, which need not be asked for its kind."""
+        return account in self._rows or has_floor(account)
 
     def _row(self, account: str, unit: str) -> Balance:
         row = self._rows.get(account)
