@@ -6,13 +6,12 @@ Everything here is decided in memory on a Turn. It knows no channel and no datab
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Container
 from typing import Any
 
 import structlog
 
-from campaigns import blocking, joining, mechanics, menu, notices, quiz, referral, service, survey, words
+from campaigns import blocking, joining, mechanics, menu, notices, quiz, referral, service, survey
 from campaigns.refusals import Refusal
 from campaigns.turn import Turn
 from content.message import Choice
@@ -23,6 +22,7 @@ from storage.store import DatabaseFault
 _SILENT = frozenset({"unfollow", "view", "notice"})  # the platform tells us; no answer is possible
 _WITHDRAWN = frozenset({"user_authorization_revoke", "user_authorization_cancellation"})  # WeChat: erase what was given
 _MEDIA = frozenset({"picture", "location", "link", "other"})
+_LEAVE, _HUMAN = (("consent", "leave"),), (("service", "human"),)
 _log = structlog.get_logger(__name__)
 
 
@@ -92,7 +92,7 @@ def _platform(turn: Turn, said: str) -> bool:
 
 def _leave(turn: Turn, said: str) -> bool:
     """Leave words stop campaign messages, whoever holds the conversation."""
-    return _command(turn, said, lambda mechanic, command: (mechanic, command) == ("consent", "leave"))
+    return _command(turn, said, _LEAVE)
 
 
 def _staff(turn: Turn, said: str) -> bool:
@@ -102,7 +102,7 @@ def _staff(turn: Turn, said: str) -> bool:
 
 def _human(turn: Turn, said: str) -> bool:
     """人工 always reaches people."""
-    return _command(turn, said, lambda mechanic, command: (mechanic, command) == ("service", "human"))
+    return _command(turn, said, _HUMAN)
 
 
 def _blocked(turn: Turn, said: str) -> bool:
@@ -117,7 +117,7 @@ def _blocked(turn: Turn, said: str) -> bool:
     chosen = _chosen(turn, said)
     if chosen:
         turn.hear_as(chosen)
-    if not _command(turn, normal(chosen) if chosen else said, lambda *found: found in blocking.STILL):
+    if not _command(turn, normal(chosen) if chosen else said, blocking.STILL):
         blocking.tell(turn)
     return True
 
@@ -181,7 +181,7 @@ def _chosen(turn: Turn, said: str) -> str:
 
 def _mechanics(turn: Turn, said: str) -> bool:
     """The plan's own keywords, then the words that can always be typed."""
-    return _command(turn, said, lambda mechanic, command: True)
+    return _command(turn, said)
 
 
 def _unreadable(turn: Turn, said: str) -> bool:
@@ -282,13 +282,14 @@ def answer(group: Group, draft: Draft, make: Callable[[Draft], Turn]) -> tuple[D
         notices.bundle(turn)
     if turn.is_test and turn.messages:
         mark, first = turn.phrase("test.mark"), turn.messages[0]
-        turn.messages[0] = replace(first, text=f"{mark}\n{first.text}")
+        turn.messages[0] = first._replace(text=f"{mark}\n{first.text}")
     return draft, [message.tree() for message in turn.messages]
 
 
-def _command(turn: Turn, said: str, wanted: Callable[[str, str], bool]) -> bool:
-    found = turn.library.keywords.get(said) or words().get(said) or words().get(said.removeprefix("/"))
-    if not found or not wanted(*found):
+def _command(turn: Turn, said: str, wanted: Container[tuple[str, str]] | None = None) -> bool:
+    """Answer a command, if it is one, and one of those `wanted`."""
+    found = turn.library.meant(said)
+    if not found or (wanted and found not in wanted):
         return False
     mechanic, command = found
     _forget_misses(turn)

@@ -6,7 +6,7 @@ every figure of the campaign leave it out. It moves nothing by itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from storage import ledger
 from storage.standing import TEST
@@ -16,8 +16,7 @@ from storage.standing import TEST
 _OF_THE_PERSON = frozenset({"shown", "form", "misses", "handover", "joined", "wrong_codes", "consent", "blocked"})
 
 
-@dataclass(frozen=True, slots=True)
-class Books:
+class Books(NamedTuple):
     """Names for one person's turn. `since` is when their test began (microseconds), None for what counts."""
 
     plan: str

@@ -10,12 +10,13 @@ from campaigns.turn import Turn
 
 CLAUSES = ("checkin",)
 WORDS = {"checkin": ("签到", "打卡", "每日签到", "checkin", "check in", "check-in")}
+_DAY = timedelta(days=1)
 
 
 def streak_after(last: str, streak: int, today: str) -> int:
     """The streak's length after checking in `today` (ISO dates) when the last time was `last`, `streak` days long."""
-    yesterday = (date.fromisoformat(today) - timedelta(days=1)).isoformat()
-    return streak + 1 if last == yesterday else 1
+    goes_on = bool(last) and date.fromisoformat(today) - date.fromisoformat(last) == _DAY
+    return streak + 1 if goes_on else 1
 
 
 def unite(older: dict[str, Any], younger: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-from campaigns import words
 from campaigns.turn import Turn
 from content.plan.model import Plan
 from content.plan.offers import OwnPoster
@@ -55,7 +54,7 @@ def on_form(turn: Turn, form: dict[str, Any]) -> bool:
     """Take the name when it may stand on a poster, else say why not and ask again; words and questions stay such."""
     said = turn.heard.text.strip()
     lowered = said.casefold()
-    if not said or lowered in turn.library.keywords or lowered in words() or lowered.removeprefix("/") in words():
+    if not said or turn.library.meant(lowered):
         return False
     if turn.library.faq.ask(said, turn.language).answer:
         return False

@@ -8,7 +8,6 @@ A notice is about something of the person's own (a friend came, a reward arrived
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -129,4 +128,4 @@ def _append(turn: Turn, place: int | None, words: str) -> None:
         turn.messages.append(Message(words))
     else:
         before = turn.messages[place]
-        turn.messages[place] = replace(before, text=f"{before.text}\n\n{words}")
+        turn.messages[place] = before._replace(text=f"{before.text}\n\n{words}")

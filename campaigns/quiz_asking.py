@@ -41,8 +41,10 @@ def keep(turn: Turn, name: str, state: State) -> None:
 
 def begun(turn: Turn) -> list[str]:
     """The quizzes in which the person has an attempt open."""
-    found = (key.split("/", 1) for key, state in turn.recall("quiz").items() if "open" in state)
-    return [name for campaign, name in found if campaign == turn.plan.id]
+    ours = _key(turn, "")
+    return [
+        key.removeprefix(ours) for key, state in turn.recall("quiz").items() if "open" in state and key.startswith(ours)
+    ]
 
 
 def under_way(turn: Turn, name: str) -> tuple[Quiz, Attempt] | None:

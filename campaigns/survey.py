@@ -10,7 +10,6 @@ import re
 from typing import Any
 
 from campaigns import survey_asking as asking
-from campaigns import words
 from campaigns.refusals import NotRunning
 from campaigns.survey_asking import State, Way
 from campaigns.turn import Turn
@@ -83,7 +82,7 @@ def on_form(turn: Turn, form: dict[str, Any]) -> bool:
         asking.ask(turn, way, turn.phrase("survey.only_words"))
         return True
     lowered = same(said).strip(_ENDS)
-    command = turn.library.keywords.get(lowered) or words().get(lowered) or words().get(lowered.removeprefix("/"))
+    command = turn.library.meant(lowered)
     if command and (command[0] in _BEFORE_WORDS or said.startswith("/")):
         return False
     if lowered in SKIP:

@@ -54,8 +54,12 @@ def _keep(turn: Turn, name: str, state: State) -> None:
 
 def begun(turn: Turn) -> list[str]:
     """The surveys that the person has begun and not finished."""
-    found = (key.split("/", 1) for key, state in turn.recall("survey").items() if "place" in state)
-    return [name for campaign, name in found if campaign == turn.plan.id]
+    ours = _key(turn, "")
+    return [
+        key.removeprefix(ours)
+        for key, state in turn.recall("survey").items()
+        if "place" in state and key.startswith(ours)
+    ]
 
 
 def under_way(turn: Turn, name: str) -> Way | None:

@@ -49,18 +49,13 @@ class Turn:
         self.dice = dice
         self.now: datetime = draft.incoming.at
         self.messages: list[Message] = []
-        self._heard = draft.incoming
+        self.heard: Incoming = draft.incoming  # the message, event or timer that this turn answers
 
     # ---- who speaks, and what was heard
 
-    @property
-    def heard(self) -> Incoming:
-        """The message, event or timer that this turn answers."""
-        return self._heard
-
     def hear_as(self, text: str) -> None:
         """Go on as if the person had typed `text`: what a number or a tapped choice stands for."""
-        self._heard = replace(self._heard, text=text)
+        self.heard = replace(self.heard, text=text)
 
     @property
     def person(self) -> int:
@@ -90,7 +85,7 @@ class Turn:
     @property
     def is_test(self) -> bool:
         """Whether this turn is a test, which lives the campaign before its start and counts for nothing."""
-        return self._draft.test is not None
+        return self._books.since is not None
 
     @property
     def language(self) -> str:
@@ -111,7 +106,7 @@ class Turn:
     @property
     def today(self) -> str:
         """The local date in the campaign's zone, as 2026-11-22."""
-        return self.now.astimezone(self.plan.zone).date().isoformat()
+        return self.local_date(self.now)
 
     def stopped_since(self, moment: datetime) -> timedelta:
         """For how long an emergency stop kept us from sending since then: deadlines lengthen by it."""
@@ -155,7 +150,10 @@ class Turn:
         """
         # `data["message"]`: the platform's id of our message whose button was tapped, given by channels that can edit.
         edits = str(self._draft.incoming.data.get("message", "")) if in_place else ""
-        self.messages.append(Message(text, picture, tuple(self._choice(choice) for choice in choices), edits, poll))
+        language, library = self.language, self.library
+        # A command's name becomes its label in the person's language; tapping it says that label's word.
+        shown = [choice if isinstance(choice, Choice) else library.choice(language, choice) for choice in choices]
+        self.messages.append(Message(text, picture, tuple(shown), edits, poll))
 
     def notify(self, kind: str, phrase: str, /, *choices: str | Choice, **values: int | str) -> None:
         """Tell the person something that they did not ask for, outside of their own turn: a notice.
@@ -163,7 +161,7 @@ class Turn:
         It goes by the first way open, else with their next answer (see `campaigns/notices.py`). `kind` is one of its
         KINDS, and `values` are numbers and enums, from which the phrase can be said again later.
         """
-        self._draft.notices[len(self.messages)] = (kind, phrase, values)
+        self._draft.more.notices[len(self.messages)] = (kind, phrase, values)
         self.say_text(self.phrase(phrase, **values), *choices)
 
     def owed(self, limit: int) -> list[Waiting]:
@@ -173,13 +171,14 @@ class Turn:
     def tell_owed(self, told: list[int], withdrawn: list[tuple[int, str]], *, all_: bool) -> None:
         """This answer tells these notices; others are not to be told any more, each with the reason. `all_`: no other
         waits."""
-        self._draft.bundled += told
-        self._draft.withdrawn += withdrawn
-        self._draft.owes_nothing = all_
+        more = self._draft.more
+        more.bundled += told
+        more.withdrawn += withdrawn
+        more.owes_nothing = all_
 
     def agree_to_notices(self, template: str, agreed: bool) -> None:
         """The person agreed to one notice of this template of the platform's, or refused them."""
-        self._draft.agreed.append((template, agreed))
+        self._draft.more.agreed.append((template, agreed))
 
     def may_be_noticed(self, template: str) -> int:
         """How many notices of this template the person still agreed to on the account they write to, as committed."""
@@ -194,10 +193,6 @@ class Turn:
     def is_leaving(self) -> bool:
         """Whether this turn erases the person, or makes them one with another."""
         return self._draft.forget or self._draft.joining is not None
-
-    def _choice(self, choice: str | Choice) -> Choice:
-        """A command's name becomes its label in the person's language; tapping it says that label's word."""
-        return choice if isinstance(choice, Choice) else self.library.choice(self.language, choice)
 
     # ---- points and other units
 
@@ -231,11 +226,12 @@ class Turn:
         """
         self._require_unblocked()
         self.require_window()
-        if self.is_guest:
+        guest = self.is_guest
+        if guest:
             cap = self.plan.points.guest_cap
             if self.held() + points > cap:
                 raise GuestLimit("points", "connect", "help", cap=cap)
-        account = self._books.owned("points", guest=self.is_guest)
+        account = self._books.owned("points", guest=guest)
         try:
             self._post(once, self._books.source("points"), account, points, reason)
         except ledger.Short:
@@ -299,18 +295,18 @@ class Turn:
         if not self._done_when_joined("timer", key):
             if self.is_test:
                 data["test"] = self._draft.test
-            self._draft.timers.append((f"{key}/{self.person}", self.person, kind, micros(due), data))
+            self._draft.more.timers.append((f"{key}/{self.person}", self.person, kind, micros(due), data))
 
     def tell(self, name: str, value: str | None) -> None:
         """Keep what the person tells of themselves, encrypted under their key; None takes it away.
 
         Details of a person belong here alone, never into `remember` or `note`.
         """
-        self._draft.profile[name] = value
+        self._draft.more.profile[name] = value
 
     def belong_to(self, branch: str) -> None:
         """Whose staff look after this person from now on."""
-        self._draft.branch = branch
+        self._draft.more.branch = branch
 
     # ---- the person's choices
 
@@ -322,7 +318,7 @@ class Turn:
         """Record agreement to, or refusal of, campaign messages, with the phrase that was shown."""
         if given != self.consents:
             self._draft.changes["consent"] = given
-        self._draft.consents.append((given, f"{wording}@{self.plan.id}/{self.library.revision}"))
+        self._draft.more.consents.append((given, f"{wording}@{self.plan.id}/{self.library.revision}"))
 
     def hand_over(self, reason: str) -> None:
         """Ask for a member of staff; asking again while one is asked for changes nothing."""
@@ -331,7 +327,7 @@ class Turn:
                 "handover",
                 {"state": "waiting", "since": self.now.astimezone(UTC).isoformat()},
             )
-            self._draft.handovers.append(reason)
+            self._draft.more.handovers.append(reason)
 
     def forget(self) -> None:
         """Erase the person's details and texts with this turn, its own words among them."""
@@ -374,7 +370,7 @@ class Turn:
         self._draft.changes["referrer"] = owner.id
         key = self._books.once(f"referral/{self.person}")
         data = {"referee": self.person} | ({"test": owner.tester_since} if self.is_test else {})
-        self._draft.timers.append((key, owner.id, "referral_pending", micros(self.now), data))
+        self._draft.more.timers.append((key, owner.id, "referral_pending", micros(self.now), data))
 
     def friends(self, offset: int, limit: int) -> tuple[list[Friend], dict[str, int]]:
         """Those whom the person brought, newest first, and how many they are in all, by state."""
@@ -390,12 +386,12 @@ class Turn:
 
     def tally(self, quiz: str, what: str, question: str = "", times: int = 1) -> None:
         """Count something of a quiz for staff (see `storage.tables_quiz.QuizTally`)."""
-        self._draft.tallies += [(self._books.campaign, quiz, question, what, self._books.slot)] * times
+        self._draft.more.tallies += [(self._books.campaign, quiz, question, what, self._books.slot)] * times
 
     def rank(self, campaign: str, quiz: str, missed: int, took: int, correct: int, asked: int) -> None:
         """Let this attempt stand for the person on the board, in place of any other."""
         books = self._books.campaign if campaign == self.plan.id else campaign
-        self._draft.best[books, quiz] = (missed, took, correct, asked, micros(self.now))
+        self._draft.more.best[books, quiz] = (missed, took, correct, asked, micros(self.now))
 
     def board(self, quiz: str, limit: int) -> list[Best]:
         """The first of a quiz's board, as committed."""
@@ -416,14 +412,14 @@ class Turn:
     def took_survey(self, survey: str, began: int, finished: int | None = None) -> None:
         """Record that the person is taking a survey, or finished it (stored microseconds); nothing in a test."""
         if not self.is_test:
-            self._draft.taken[self.plan.id, survey] = (began, finished)
+            self._draft.more.taken[self.plan.id, survey] = (began, finished)
 
     def answered(self, survey: str, question: str, value: int, *, in_words: bool = False) -> None:
         """Record an answer (see `storage.tables_survey.SurveyAnswer`); `in_words`: what was heard now is its text.
         Nothing in a test."""
         if not self.is_test:
             words = self._draft.text_id if in_words else None
-            self._draft.answers[self.plan.id, survey, question] = (value, words, micros(self.now))
+            self._draft.more.answers[self.plan.id, survey, question] = (value, words, micros(self.now))
 
     # ---- one person on two channels
 
@@ -448,7 +444,7 @@ class Turn:
 
     def record_consent(self, wording: str) -> None:
         """Record what stands of two people's consent, where they differed."""
-        self._draft.consents.append((self.consents, f"{wording}@{self.plan.id}/{self.library.revision}"))
+        self._draft.more.consents.append((self.consents, f"{wording}@{self.plan.id}/{self.library.revision}"))
 
     def owned_by(self, person: int, unit: str = "points") -> int:
         """What a person of this turn can spend of a unit."""

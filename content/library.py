@@ -70,12 +70,15 @@ class Library:
         """Whether somebody who typed this would be understood: a command's words, the plan's own, or a survey's."""
         return bool(self.command(words))
 
+    def meant(self, said: str) -> tuple[str, str] | None:
+        """The mechanic and the command that normalised words stand for: the plan's own, then those always typed."""
+        return self.keywords.get(said) or self._words.get(said) or self._words.get(said.removeprefix("/"))
+
     def command(self, words: str) -> str:
         """The command that these words stand for (`quiz`), or nothing."""
         if questions.same(words) in self.survey_words:
             return "survey"
-        said = words.strip().casefold()
-        found = self.keywords.get(said) or self._words.get(said) or self._words.get(said.removeprefix("/"))
+        found = self.meant(words.strip().casefold())
         return found[1] if found else ""
 
     def leads_to_survey(self, words: str) -> bool:

@@ -7,7 +7,7 @@ each channel renders it as well as it can.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,7 @@ class Poll:
     before: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One thing said: `text` in the person's language, an optional picture, and choices in the order shown.
 
     `poll` is the same question for channels that have polls of their own; elsewhere text and choices ask it.

@@ -26,17 +26,20 @@ _CAST = re.compile(r"%s::(\w+)\[\]")
 
 def insert(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
     """Insert all rows with one call. Raises sqlalchemy.exc.IntegrityError when any breaks a constraint."""
-    _run(connection, _insert_sql(table, columns, connection.dialect.name), rows)
+    if rows:
+        _run(connection, _insert_sql(table, columns, connection.dialect.name), rows)
 
 
 def insert_missing(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
     """Insert those rows whose key does not exist; waits for whoever is just inserting the same."""
-    _run(connection, f"{_insert_sql(table, columns, connection.dialect.name)} ON CONFLICT DO NOTHING", rows)
+    if rows:
+        _run(connection, f"{_insert_sql(table, columns, connection.dialect.name)} ON CONFLICT DO NOTHING", rows)
 
 
 def upsert(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
     """Insert rows; where the primary key exists, replace the other columns, or add to those written as `name+`."""
-    _run(connection, _upsert_sql(table, columns, connection.dialect.name), rows)
+    if rows:
+        _run(connection, _upsert_sql(table, columns, connection.dialect.name), rows)
 
 
 def update(
@@ -47,7 +50,8 @@ def update(
     A change written as `name+` adds to the column instead of replacing it. Rows of which `only` (SQL, its columns with
     the table's name) is not true stay as they are.
     """
-    _run(connection, _update_sql(table, key, changes, only, connection.dialect.name), rows)
+    if rows:
+        _run(connection, _update_sql(table, key, changes, only, connection.dialect.name), rows)
 
 
 def select(connection: Connection, sql: str, values: Iterable[Any], *more: Any) -> list[Any]:
@@ -79,8 +83,6 @@ def select_all(connection: Connection, sql: str, *values: Any) -> list[Any]:
 
 
 def _run(connection: Connection, sql: str, rows: Rows) -> None:
-    if not rows:
-        return
     if connection.dialect.name == "sqlite":
         _execute(connection, sql, rows, each=True)
     else:

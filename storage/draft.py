@@ -43,21 +43,12 @@ class Speaker:
 
 
 @dataclass(slots=True)
-class Draft:
-    """What one message does until it is accepted. Lists hold rows in the making; `mark` is the book's way back."""
+class Rare:
+    """What few messages do, each kept in a container of its own."""
 
-    incoming: Incoming
-    speaker: Speaker
-    text_id: int
-    at: int
-    mark: tuple[int, int]
-    memory: dict[str, Any] = field(default_factory=dict)
-    changes: dict[str, Any] = field(default_factory=dict)
-    events: list[tuple[str, str, str, int, Mapping[str, Any]]] = field(default_factory=list)
     timers: list[tuple[str, int, str, int, Mapping[str, Any]]] = field(default_factory=list)
     consents: list[tuple[bool, str]] = field(default_factory=list)
     handovers: list[str] = field(default_factory=list)
-    brought_by: Any = None  # the referrals.Owner whose guest the person becomes
     profile: dict[str, Any] = field(default_factory=dict)  # what the person tells of themselves; None: taken away
     branch: str = ""  # whose staff look after the person from now on
     best: dict[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)  # by campaign and quiz, for the board
@@ -69,9 +60,32 @@ class Draft:
     withdrawn: list[tuple[int, str]] = field(default_factory=list)  # notices not to be told any more, and why
     owes_nothing: bool = False  # no notice is left to be told
     agreed: list[tuple[str, bool]] = field(default_factory=list)  # templates of notices, and whether they may come
+
+
+@dataclass(slots=True)
+class Draft:
+    """What one message does until it is accepted. Lists hold rows in the making; `mark` is the book's way back."""
+
+    incoming: Incoming
+    speaker: Speaker
+    text_id: int
+    at: int
+    mark: tuple[int, int]
+    memory: dict[str, Any] = field(default_factory=dict)
+    changes: dict[str, Any] = field(default_factory=dict)
+    events: list[tuple[str, str, str, int, Mapping[str, Any]]] = field(default_factory=list)
+    rare: Rare | None = None  # None for most messages: `more` makes it
+    brought_by: Any = None  # the referrals.Owner whose guest the person becomes
     forget: bool = False
     joining: Any = None  # a code given out (joining.Offer), or the two who become one (uniting.Pair)
     keep_days: int = 0  # how long what stays under the hash is kept, after leaving or being forgotten
+
+    @property
+    def more(self) -> Rare:
+        """Where to lay down what few messages do; made at the first use."""
+        if self.rare is None:
+            self.rare = Rare()
+        return self.rare
 
     @property
     def test(self) -> int | None:

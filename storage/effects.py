@@ -5,7 +5,7 @@ Promises that each table is written once and in key order. It knows no rule, and
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from storage import bulk, joining, notices, people, quizzes, referrals, surveys, tables, uniting
-from storage.draft import INNER, Draft, Speaker, dumps
+from storage.draft import INNER, Draft, Rare, Speaker, dumps
 from storage.incoming import Answer, Incoming
 from storage.ledger import Book, Posting, owner
 from storage.tables import instant
@@ -36,7 +36,7 @@ class Effects:
         self.tx = self.machine_now = 0
         self.twins: dict[int, list[Speaker]] = {}
         self.told: dict[int, tuple[Any, ...]] = {}
-        self._rows: dict[str, list[tuple[Any, ...]]] = {}
+        self._rows: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
         self._touched: dict[int, Draft] = {}
         self._changed: dict[int, Speaker] = {}
         self._memory: dict[tuple[int, str], str] = {}
@@ -67,26 +67,18 @@ class Effects:
         self.add("text", (draft.text_id, speaker.id, speaker.identity, draft.at, incoming.kind, heard, said))
         self.add("inbox_key", (incoming.key, draft.text_id, self.machine_now))
         deliveries = self._deliver(draft, len(messages), passive=incoming.passive and not inner)
-        if draft.notices and deliveries:
-            self._keep_notices(draft, deliveries)
-        if draft.bundled or draft.withdrawn or draft.owes_nothing:
-            self._keep_told(draft)
-        if draft.agreed:
-            self._agreed += [(speaker.identity, template, yes, draft.at) for template, yes in draft.agreed]
         event = self._keep_events(draft)
-        self._posted += [(posting, draft.at, event, _found_by(posting, draft)) for posting in postings]
+        for posting in postings:
+            self._posted.append((posting, draft.at, event, _found_by(posting, draft)))
         if draft.brought_by:
             campaign = draft.events[0][2]
             self.add("referral", referrals.row_of(draft.brought_by, speaker.id, campaign, draft.at))
         for name, value in draft.memory.items():
             speaker.memory[name] = self._memory[speaker.id, name] = dumps(value)
-        if draft.best or draft.tallies:
-            self._best.update(((*key, speaker.id), row) for key, row in draft.best.items())
-            self._tallies.update(draft.tallies)
-        if draft.taken or draft.answers:
-            self._taken.update(((*key, speaker.id), row) for key, row in draft.taken.items())
-            self._answers.update(((*key, speaker.id), row) for key, row in draft.answers.items())
-        self._keep_changes(draft)
+        if draft.changes:
+            self._keep_changes(draft)
+        if draft.rare:
+            self._keep_rare(draft, draft.rare, deliveries)
         if inner:
             self.add("fired", (True, int(incoming.data["timer"])))
         elif incoming.kind not in _NOT_THEIR_ACT:
@@ -96,27 +88,49 @@ class Effects:
         return Answer(speaker.id, tuple(messages), deliveries)
 
     def _deliver(self, draft: Draft, count: int, *, passive: bool) -> tuple[int, ...]:
-        speaker = draft.speaker
+        speaker, deliveries = draft.speaker, []
         state, lease = ("passive", self.machine_now + PASSIVE_LEASE) if passive else ("queued", None)
         account = f"{speaker.channel}:{speaker.account}"
-        deliveries = tuple(self.new_id() for _ in range(count))
-        for part, delivery in enumerate(deliveries):
+        for part in range(count):
+            delivery = self.new_id()
+            deliveries.append(delivery)
             whom = (delivery, speaker.id, speaker.identity, account, draft.text_id, part)
             self.add("delivery", (*whom, "reminder", 0, state, draft.at, lease, "", 0, ""))
-        return deliveries
+        return tuple(deliveries)
 
-    def _keep_notices(self, draft: Draft, deliveries: Sequence[int]) -> None:
+    def _keep_rare(self, draft: Draft, rare: Rare, deliveries: Sequence[int]) -> None:
+        speaker, at = draft.speaker, draft.at
+        if deliveries:
+            self._keep_notices(draft, rare, deliveries)
+        self._keep_told(draft, rare)
+        self._agreed += [(speaker.identity, template, yes, at) for template, yes in rare.agreed]
+        self._best.update(((*key, speaker.id), row) for key, row in rare.best.items())
+        self._tallies.update(rare.tallies)
+        self._taken.update(((*key, speaker.id), row) for key, row in rare.taken.items())
+        self._answers.update(((*key, speaker.id), row) for key, row in rare.answers.items())
+        if rare.branch:
+            self.add("branch", (rare.branch, speaker.id))
+        if rare.profile:
+            self._profiles.setdefault(speaker.id, {}).update(rare.profile)
+        for key, person, kind, due_at, data in rare.timers:
+            self.add("timer", (self.new_id(), key, person, kind, due_at, dumps(data), False, at))
+        for given, wording in rare.consents:
+            self.add("consent", (self.new_id(), speaker.id, given, wording, at))
+        for reason in rare.handovers:
+            self.add("handover", (self.new_id(), speaker.id, speaker.identity, reason, "waiting", at))
+
+    def _keep_notices(self, draft: Draft, rare: Rare, deliveries: Sequence[int]) -> None:
         """A notice is known by its first delivery. What lies in a chat waits for nobody but the person."""
         state = "left" if draft.speaker.channel == "web" else "queued"
-        for part, (kind, phrase, data) in draft.notices.items():
+        for part, (kind, phrase, data) in rare.notices.items():
             row = (deliveries[part], draft.speaker.id, kind, phrase, dumps(data), draft.at, state, "", "", draft.test)
             self.add("notice", (*row, part))
 
-    def _keep_told(self, draft: Draft) -> None:
+    def _keep_told(self, draft: Draft, rare: Rare) -> None:
         at, answer = draft.at, draft.text_id
-        self.told.update((number, ("bundled", "bundle", "", answer, at, number)) for number in draft.bundled)
-        self.told.update((number, ("withdrawn", "", why, None, at, number)) for number, why in draft.withdrawn)
-        if draft.owes_nothing:
+        self.told.update((number, ("bundled", "bundle", "", answer, at, number)) for number in rare.bundled)
+        self.told.update((number, ("withdrawn", "", why, None, at, number)) for number, why in rare.withdrawn)
+        if rare.owes_nothing:
             self._free.add(draft.speaker.id)
             for same in self.twins.get(draft.speaker.id, (draft.speaker,)):
                 same.owed = False
@@ -132,29 +146,18 @@ class Effects:
         return first
 
     def _keep_changes(self, draft: Draft) -> None:
-        speaker, at = draft.speaker, draft.at
+        speaker = draft.speaker
         for name, value in draft.changes.items():
             for same in self.twins.get(speaker.id, (speaker,)):
                 setattr(same, name, value)
-        if draft.changes:
-            self._changed[speaker.id] = speaker
-        if draft.branch:
-            self.add("branch", (draft.branch, speaker.id))
-        if draft.profile:
-            self._profiles.setdefault(speaker.id, {}).update(draft.profile)
-        for key, person, kind, due_at, data in draft.timers:
-            self.add("timer", (self.new_id(), key, person, kind, due_at, dumps(data), False, draft.at))
-        for given, wording in draft.consents:
-            self.add("consent", (self.new_id(), speaker.id, given, wording, at))
-        for reason in draft.handovers:
-            self.add("handover", (self.new_id(), speaker.id, speaker.identity, reason, "waiting", at))
+        self._changed[speaker.id] = speaker
 
     def keep_posting(self, posting: Posting, at: int) -> None:
         """Keep a movement that belongs to no message. `at` is campaign time in microseconds."""
         self._posted.append((posting, at, None, None))
 
     def add(self, name: str, row: tuple[Any, ...]) -> None:
-        self._rows.setdefault(name, []).append(row)
+        self._rows[name].append(row)
 
     # ---- write
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -168,7 +167,7 @@ class Group:
         known = self.known_postings.get(posting.key)
         if known is None:
             self.book.post(posting)
-        elif replace(known, revision=posting.revision) != posting:
+        elif known._replace(revision=posting.revision) != posting:
             raise KeyReused(posting.key)
 
     def marked(self, table: str, keys: Sequence[str]) -> bool:

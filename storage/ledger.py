@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # Accounts of these kinds may not go below zero and have a balance row; all others are mere origins and ends
 # (`mint/points`, `points-fund/<campaign>`), keep no row and are never contended.
@@ -93,8 +94,7 @@ def owner(account: str) -> int | None:
     return int(rest.partition("/")[0]) if kind in ("s", "held", "test") else None
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(NamedTuple):
     """`amount` (whole, > 0) of `unit` from `source` to `destination`; `key` makes the same effect count once."""
 
     key: str
@@ -160,12 +160,12 @@ class Book:
         amount = posting.amount
         if type(amount) is not int or amount <= 0:
             raise ValueError(f"posting {posting.key}: amount {amount!r}")
-        if has_floor(posting.source):
+        if self._keeps(posting.source):
             row = self._row(posting.source, posting.unit)
             if row.available < amount:
                 raise Short(posting.source, posting.unit, row.available)
             self._change(row, -amount, 0)
-        if has_floor(posting.destination):
+        if self._keeps(posting.destination):
             self._change(self._row(posting.destination, posting.unit), amount, 0)
         self.postings.append(posting)
 
@@ -196,6 +196,10 @@ class Book:
             for account, row in self._rows.items()
             if row.amount != row.amount_before or row.held != row.held_before
         }
+
+    def _keeps(self, account: str) -> bool:
+        """Whether a balance is kept of the account: of any that has a row, which need not be asked for its kind."""
+        return account in self._rows or has_floor(account)
 
     def _row(self, account: str, unit: str) -> Balance:
         row = self._rows.get(account)

@@ -134,10 +134,12 @@ def _speakers(connection: Connection, column: str, values: Iterable[Any]) -> lis
         "s.referrer, s.consent, s.guest, i.following, s.created_at, s.blocked_at, s.tester_since, s.owed "
         f"FROM {{each}} identity i JOIN subscriber s ON s.id = i.subscriber WHERE {column} = listed.value{locking}"
     )
-    return [(row[0], row[1], _speaker(*row[2:])) for row in bulk.tuples(connection, sql, values)]
+    return [_spoken(*row) for row in bulk.tuples(connection, sql, values)]
 
 
-def _speaker(
+def _spoken(
+    digest: str,
+    heard_at: int | None,
     id: int,
     identity: int,
     channel: str,
@@ -154,7 +156,23 @@ def _speaker(
     blocked_at: int | None,
     tester_since: int | None,
     owed: int | None,
-) -> Speaker:
-    who = (id, identity, channel, account, address or "", language, status, code, referrer)
-    flags = (bool(consent), bool(guest), bool(following))
-    return Speaker(*who, *flags, created_at, blocked_at is not None, tester_since, bool(owed))
+) -> tuple[str, int | None, Speaker]:
+    who = Speaker(
+        id,
+        identity,
+        channel,
+        account,
+        address or "",
+        language,
+        status,
+        code,
+        referrer,
+        bool(consent),
+        bool(guest),
+        bool(following),
+        created_at,
+        blocked_at is not None,
+        tester_since,
+        bool(owed),
+    )
+    return digest, heard_at, who

@@ -164,4 +164,7 @@ class Checkin(Table):
 
     def bonus(self, day: int) -> int:
         """Bonus points on the `day`-th day of a streak; 0 when there is none or it is unset."""
-        return next((streak.points or 0 for streak in self.streaks if streak.days == day), 0)
+        for streak in self.streaks:
+            if streak.days == day:
+                return streak.points or 0
+        return 0
