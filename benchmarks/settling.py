@@ -87,4 +87,5 @@ async def main(url: str, count: int) -> None:
 
 
 if __name__ == "__main__":
+    sys.setswitchinterval(0.001)  # as a serving process has it
     asyncio.run(main(sys.argv[1], int(sys.argv[2])))

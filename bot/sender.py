@@ -39,6 +39,7 @@ _SECOND = 1_000_000
 # Who is so late for their turn gives it back, where there are few: requests that close up to others would be more than
 # a second may hold. Turns that come so soon are not waited for.
 _LATE_TURN, _SOON_SECONDS = 0.025, 0.003
+_FINAL = frozenset({"sent", "refused", "failed"})  # what needs no clock to be written
 _LATE = Outcome("slow", "late")  # not sent, and no fault of the account
 
 T = TypeVar("T")
@@ -77,6 +78,7 @@ class Sender:
         self._runs = runs
         self._run, self._now, self._holder = run, now, holder
         self._channels = {f"{channel.name}:{channel.account}": channel for channel in channels if not channel.pulls()}
+        self._half = {name: _places(channel) // 2 for name, channel in self._channels.items()}
         self._flying: dict[asyncio.Task[Outcome], tuple[Claimed, float]] = {}  # and since when, the longest first
         self._looking_after: asyncio.TimerHandle | None = None
         self._in_flight: Counter[str] = Counter()
@@ -153,7 +155,7 @@ class Sender:
 
     async def _take_off(self, now: datetime) -> int:
         # Half of the places at a time: while these are on their way, the next are claimed.
-        most = {name: _places(channel) // 2 for name, channel in self._channels.items()}
+        most = self._half = {name: _places(channel) // 2 for name, channel in self._channels.items()}
         free = {name: min(number, 2 * number - self._in_flight[name]) for name, number in most.items()}
         self._claims += 1
         lease = f"{self._holder}/{self._claims}"  # one of its own: an earlier claim's late result must not end this one
@@ -207,10 +209,10 @@ class Sender:
 
             def grant(wanted: int, account: str = account, rate: float = rate, into: list[float] = granted) -> int:
                 away = int(self._away * _SECOND) if rate <= rates.PACED else 0
-                machine = machine_now(connection)
-                here = time.monotonic()
-                instants = rates.take(connection, account, rate, wanted, machine, away)
-                into += [here + (instant - machine) / _SECOND for instant in instants]
+                # The database's clock, read a moment ago: asking again would be a round trip more.
+                since = int((time.monotonic() - looked) * _SECOND)
+                instants = rates.take(connection, account, rate, wanted, machine + since, away)
+                into += [looked + (instant - machine) / _SECOND for instant in instants]
                 return len(into)
 
             if room > 0:
@@ -222,12 +224,13 @@ class Sender:
         wait = turn - time.monotonic()
         if wait > _SOON_SECONDS:
             await asyncio.sleep(wait)
+        channel = self._channels[row.account]
         try:
-            await self._channels[row.account].open()
+            await channel.open()
         except Exception as broken:  # nothing was sent; the next in turn tries again
             self._alarm("open_broke", row.account, delivery=row.id, fault=type(broken).__name__)
             return Outcome("retry", "channel_broke")
-        if self._channels[row.account].per_second <= rates.PACED:
+        if channel.per_second <= rates.PACED:
             # Only so late that others' turns have come.
             if time.monotonic() > turn + _LATE_TURN:
                 return _LATE
@@ -239,7 +242,7 @@ class Sender:
         heard_at = None if row.heard_at is None else instant(row.heard_at)
         parcel = Parcel(row.id, row.address, row.message, heard_at, row.heard_kind, row.sent_since)
         try:
-            outcome = await self._channels[row.account].send(parcel)
+            outcome = await channel.send(parcel)
             if self._further and outcome.state in ("refused", "failed") and not row.pushed:
                 outcome = await self._further(row.id, row.account, outcome)
             return outcome
@@ -281,7 +284,7 @@ class Sender:
             until = time.monotonic() + max(outcome.wait, pauses.SHORTEST)
             self._resting[row.account] = max(self._resting.get(row.account, until), until)
             self._alarm("account_paused", row.account, reason=outcome.reason, seconds=outcome.wait)
-        if 2 * len(self._landed) >= _places(self._channels[row.account]):
+        if len(self._landed) >= self._half[row.account]:
             self._many_landed.set()
 
     def _alarm(self, event: str, account: str, **more: Any) -> None:
@@ -298,7 +301,8 @@ def _places(channel: Channel) -> int:
 
 
 def _finish(connection: Any, landed: Sequence[tuple[Claimed, Outcome]], at: int) -> None:
-    machine = machine_now(connection)
+    # Asked only where something waits.
+    machine = 0 if all(outcome.state in _FINAL for _, outcome in landed) else machine_now(connection)
     results = [Ended(row.id, row.lease, outcome.state, outcome.reason, outcome.wait) for row, outcome in landed]
     deliveries.finish(connection, results, machine, at)
     longest: dict[str, Outcome] = {}

@@ -74,7 +74,9 @@ def _select(connection: Connection, sql: str, listed: list[Any], more: tuple[Any
         return []
     if connection.dialect.name == "sqlite":
         return _execute(connection, _listed(sql), (orjson.dumps(listed).decode(), *more), named=named)
-    return _execute(connection, _unnested(sql, isinstance(listed[0], int)), (listed, *more), named=named)
+    numbers = isinstance(listed[0], int)
+    handed = _written("bigint", listed) if numbers and len(listed) >= _MANY else listed
+    return _execute(connection, _unnested(sql, numbers), (handed, *more), named=named)
 
 
 def select_all(connection: Connection, sql: str, *values: Any) -> list[Any]:

@@ -228,7 +228,7 @@ def machine_now(connection: Connection) -> int:
         query = "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
     else:
         query = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-    return int(connection.execute(text(query)).scalar_one())
+    return int(bulk.select_all(connection, query)[0][0])
 
 
 def sqlite_release() -> tuple[tuple[int, ...], bool]:
