@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-FRAMES = 4_000  # pages of 4 kB: the more there are, the more of them are the same page, which is written once
+FRAMES = 16_000  # pages of 4 kB, 64 MB: the more there are, the more of them are the same page, which is written once
 _LOOK = 16  # commits between two looks at the log
 
 

@@ -48,7 +48,7 @@ def _flat(body: bytes) -> Fields | None:
         text = body.decode()
     except UnicodeDecodeError:
         return None
-    if _UNUSUAL.search(text) or not _WHOLE.fullmatch(text):
+    if (not text.isprintable() and _UNUSUAL.search(text)) or not _WHOLE.fullmatch(text):  # nothing unusual prints
         return None
     found = _FIELD.findall(text, len("<xml>"))
     fields: Fields = {name: marked or plain for name, marked, plain in found}
