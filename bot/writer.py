@@ -201,13 +201,15 @@ class Writer:
     async def _write(self) -> None:
         while True:
             await self._something_to_do()
-            idle = not self._entries and not self._jobs
+            decided = bool(self._entries)
             if self._entries:
                 await self._gather()
                 await self._decide_all(self._take())
             if self._jobs:
                 await self._work(self._jobs.popleft())
-            if idle:
+                decided = False
+            # What a group's answers leave to be marked goes with the next group, if one comes soon.
+            if not (decided or self._entries or self._jobs):
                 await self._mark_deliveries()
                 if self._closing and not self._entries and not self._jobs:
                     return

@@ -72,3 +72,20 @@ def test_who_tells_badly_harms_nobody_else(database_url: str) -> None:
             return len(answer.messages), talk.writer.heard
 
     assert run(scenario()) == (1, 2)
+
+
+def test_marks_do_not_wait_for_a_lull_of_jobs(database_url: str) -> None:
+    """A sender keeps the writer busy with jobs; a mark that waited for their end would come after its lease."""
+
+    async def scenario() -> int:
+        async with talking(database_url) as talk:
+            answer = await talk.hear("签到", who="oRef1")
+            talk.writer.settled(answer.deliveries)
+            await talk.writer.run(lambda connection: None)
+            return await talk.writer.run(
+                lambda connection: connection.exec_driver_sql(
+                    "SELECT COUNT(*) FROM delivery WHERE state = 'sent'"
+                ).scalar_one()
+            )
+
+    assert run(scenario()) == 1
