@@ -65,7 +65,7 @@ def test_what_is_read_quickly_is_what_the_parser_reads(inside: str, end: str) ->
     "body",
     [
         "<xml><a><![CDATA[x]]></a><b>12</b></xml>",
-        "<xml>\n  <ToUserName><![CDATA[gh_1]]></ToUserName>\n  <Content><![CDATA[<b>]] & 好\n]]></Content>\n</xml>\n",
+        "<xml>\n  <ToUserName><![CDATA[gh_1]]></ToUserName>\n  <Content><![CDATA[[a > b & 好\n]]></Content>\n</xml>\n",
         "<xml><a></a><b><![CDATA[]]></b></xml>",
     ],
 )
@@ -82,6 +82,7 @@ def test_the_usual_envelope_is_read_quickly(body: str) -> None:
         b"<xml><a>1&amp;2</a></xml>",
         b"<xml><a>\r\n</a></xml>",  # the parser makes one character of it
         b"<xml><a><![CDATA[x]]><b>y</b><![CDATA[z]]></a></xml>",
+        "<xml><a><![CDATA[<b>]] & 好]]></a></xml>".encode(),
         b"<xml><a>\xff</a></xml>",
         b"<?xml version='1.0'?><xml><a>1</a></xml>",
     ],

@@ -24,12 +24,12 @@ _WORD = re.compile(r"[A-Za-z0-9_]{1,64}")
 _CODE = re.compile(r"-?[0-9]{1,9}")
 _MESSAGE_ID = re.compile(r"[0-9]{1,20}")
 
-# One field: a name, a marked section that ends at its first end mark, or text without markup. Anything else, and any
-# character that XML forbids or turns into another, is left to the parser.
-_ONE = r"<([A-Za-z]\w{0,63})>(?:<!\[CDATA\[(?>(.*?)\]\]>)|([^<>&\]]*))</\1>"
-_FIELD = re.compile(_ONE, re.DOTALL)
-_WHOLE = re.compile(rf"<xml>[ \n\t]*+(?:{_ONE}[ \n\t]*+)*+</xml>[ \n\t]*+", re.DOTALL)
-_UNUSUAL = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
+# One field: a name and a marked section or text, of plain characters only. Marks within either, and any character that
+# XML forbids or turns into another, are left to the parser. No field is looked at past the next mark, so that what does
+# not fit costs no more than what does.
+_PLAIN = r"[^<\]\x00-\x08\x0b-\x1f\ufffe\uffff"
+_FIELD = re.compile(rf"<([A-Za-z][A-Za-z0-9_]{{0,63}})>(?:<!\[CDATA\[({_PLAIN}]*+)\]\]>|({_PLAIN}&>]*+))</\1>[ \n\t]*+")
+_SPACE = " \n\t"
 
 Fields = dict[str, Any]
 
@@ -43,16 +43,16 @@ def read_xml(body: bytes) -> Fields:
 
 
 def _flat(body: bytes) -> Fields | None:
-    """The fields of an envelope in the form that nearly all have, a fifth of the parser's cost; None for any other."""
+    """The fields of an envelope in the form that nearly all have, in half the time; None for any other."""
     try:
-        text = body.decode()
+        parts = _FIELD.split(body.decode())  # what is before the first; then of each its name, values, and what follows
     except UnicodeDecodeError:
         return None
-    if (not text.isprintable() and _UNUSUAL.search(text)) or not _WHOLE.fullmatch(text):  # nothing unusual prints
+    if parts[0].rstrip(_SPACE) != "<xml>" or parts[-1].rstrip(_SPACE) != "</xml>" or any(parts[4:-1:4]):
         return None
-    found = _FIELD.findall(text, len("<xml>"))
-    fields: Fields = {name: marked or plain for name, marked, plain in found}
-    return fields if len(fields) == len(found) else None  # a name that comes twice
+    names = parts[1::4]
+    fields: Fields = {name: marked or plain or "" for name, marked, plain in zip(names, parts[2::4], parts[3::4])}
+    return fields if len(fields) == len(names) else None  # a name that comes twice
 
 
 def _parsed(body: bytes) -> Fields:
