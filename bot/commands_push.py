@@ -130,7 +130,8 @@ def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
     if push.content.get("channels"):
         typer.echo(f"  {', '.join(push.content['channels'])}")
     for language, text in push.content["text"].items():
-        typer.echo(f"  {language}: {text}")
+        lines = f"{language}: {text}".splitlines()
+        typer.echo("\n".join(f"  {line}" if line is lines[0] else f"      {line}" for line in lines))
     for step in steps:
         typer.echo(f"  {step.at:%Y-%m-%d %H:%M} UTC  {step.step:<9} {step.actor}  {step.why}")
     for run in runs:

@@ -208,7 +208,8 @@ def _take(turn: Turn, name: str, number: int, place: int, choice: int) -> None:
 
 
 def _typed_choice(turn: Turn) -> re.Match[str] | None:
-    """What the choice would have said whose very words were typed, while its question is the newest list shown."""
+    """What the choice would have said whose very words were typed, while its question is the newest list shown; or a
+    number beyond all of them, which must not go astray to what answers else."""
     if not asking.begun(turn):  # most people have none: nothing more is looked at
         return None
     said = same(turn.heard.text)
@@ -221,6 +222,8 @@ def _typed_choice(turn: Turn) -> re.Match[str] | None:
         choice = int(found["choice"]) - 1
         if (int(found["number"]), int(found["place"])) != (attempt.number, attempt.place + 1):
             return None
+        if said.isdecimal() and len(said) <= 2 and not 1 <= int(said) <= len(attempt.shown):
+            return _SPELLED.fullmatch(f"{say.rpartition('-')[0]}-{int(said)}")
         if choice < len(attempt.shown):
             label = attempt.question(quiz).choices[turn.language][attempt.shown[choice]]
             if same(label) == said:

@@ -15,6 +15,7 @@ from content.library import Library
 from content.plan.texts import strange
 
 TITLE_MOST: Final = 64  # characters; "Adding a draft"
+HEADLINE_MOST: Final = 32  # what the platform shows of a title without cutting it
 DIGEST_MOST: Final = 120
 AUTHOR_MOST: Final = 16
 HTML_MOST: Final = 19_000  # of the platform's 20,000 characters: the picture and how to leave come on top
@@ -22,6 +23,15 @@ PARTS: Final = ("title", "digest", "body")
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
 
 Fault = tuple[str, str]  # Chinese, English
+
+
+def headline(text: str) -> str:
+    """The title that a text gets which has none: its first line, cut between words where there are any."""
+    line = text.partition("\n")[0]
+    if len(line) <= HEADLINE_MOST:
+        return line
+    space = line.rfind(" ", HEADLINE_MOST // 2, HEADLINE_MOST)
+    return f"{line[: space if space > 0 else HEADLINE_MOST - 1]}…"
 
 
 def said(article: Mapping[str, Any], part: str, library: Library, language: str) -> str:

@@ -81,6 +81,10 @@ class Library:
         found = self.meant(words.strip().casefold())
         return found[1] if found else ""
 
+    def leads_to_quiz(self, words: str) -> bool:
+        """Whether these words lead into the quizzes of the plan."""
+        return bool(self.quizzes) and self.command(words) == "quiz"
+
     def leads_to_survey(self, words: str) -> bool:
         """Whether these words lead into a survey of the plan."""
         said = words.strip().casefold()

@@ -7,7 +7,7 @@ for all languages or `{language: text}`. Who gets it and when is kept beside it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from content import articles
@@ -97,21 +97,32 @@ def _faults(content: Mapping[str, Any], library: Library) -> Iterator[Fault]:
         for words, language in {word(button, language): language for language in plan.languages}.items():
             yield from _button_faults(place, words, language, library)
     if content.get("kind") == "survey":
-        yield from _survey_faults(buttons, library)
+        word_ = next(iter(library.survey_words), "")
+        yield from _way_in_faults(buttons, library, ("问卷", "survey"), library.leads_to_survey, word_)
+    elif content.get("kind") == "quiz":
+        word_ = library.phrases.say(plan.languages[0], "word.quiz") if library.quizzes else ""
+        yield from _way_in_faults(buttons, library, ("答题", "quiz"), library.leads_to_quiz, word_)
 
 
-def _survey_faults(buttons: Sequence[str | Mapping[str, str]], library: Library) -> Iterator[Fault]:
+def _way_in_faults(
+    buttons: Sequence[str | Mapping[str, str]],
+    library: Library,
+    what: tuple[str, str],
+    leads: Callable[[str], bool],
+    example: str,
+) -> Iterator[Fault]:
+    """A push about `what` needs a button that leads there in each language; without an `example` the plan has none."""
+    zh, en = what
     for language in library.plan.languages:
-        if any(library.leads_to_survey(word(button, language)) for button in buttons):
+        if any(leads(word(button, language)) for button in buttons):
             continue
-        words = next(iter(library.survey_words), "")
-        if words:
+        if example:
             yield (
-                f"问卷推送要有一个通向问卷的按钮（{language}），例如“{words}”",
-                f"a survey push needs a button such as {words!r} in {language}",
+                f"{zh}推送要有一个通向{zh}的按钮（{language}），例如“{example}”",
+                f"a {en} push needs a button such as {example!r} in {language}",
             )
         else:
-            yield "方案里没有问卷", "the plan has no survey"
+            yield f"方案里没有{zh}", f"the plan has no {en}"
         return
 
 

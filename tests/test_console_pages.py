@@ -185,6 +185,8 @@ def test_stopping_takes_the_number_that_is_shown_and_a_reason(house: ConsoleHous
     page = client.get("/console/stop")
     assert "仍在停止" in page.text and "<script>alert" not in page.text and "平台故障" in page.text
     assert "已紧急停止发送" in client.get("/console/system").text
+    handling = house.client(house.member("handling"))  # who neither sends nor stops
+    assert "全部发送已紧急停止" in client.get("/console").text and "紧急停止" not in handling.get("/console").text
     assert client.get("/readyz").json() == {"ready": True, "reasons": [], "stopped": True}
     again = re.search(r'name="shown" value="(\d+)"', page.text)
     assert again

@@ -141,6 +141,7 @@ def test_the_author_does_not_approve_and_the_number_is_typed(pages: PushPages) -
     number = pages.write(author, name="four eyes")
     own = author.get(f"/console/pushes/{number}").text
     assert "a colleague approves it" in own and f"/console/pushes/{number}/approve" not in own
+    assert re.search("1 push waits|[0-9]+ pushes wait", approver.get("/console").text)
     page = approver.get(f"/console/pushes/{number}").text
     shown, seen = hidden(page, "shown"), hidden(page, "seen")
     assert shown == "8"
@@ -297,7 +298,7 @@ def test_it_goes_out_and_its_progress_and_results_are_shown(tmp_path: Path) -> N
     with push_pages(tmp_path) as pages:
         pages.crowd(telegram=3, wechat=2, web=1)
         (_, author), (_, approver) = colleagues(pages)
-        number = pages.write(author, name="out", kind="quiz")
+        number = pages.write(author, name="out", kind="quiz", button1="答题")
         assert pages.approve(approver, number).status_code == 303
         assert "It has not gone out yet" in author.get(f"/console/pushes/{number}/now").text
         pages.clock.offset += timedelta(days=1, minutes=1)

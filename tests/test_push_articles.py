@@ -48,6 +48,21 @@ def test_the_marks_of_a_body_become_markup_and_nothing_else_does() -> None:
     assert articles.html("") == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("周五见\n来签到", "周五见"),
+        ("题" * 32, "题" * 32),
+        ("题" * 33, "题" * 31 + "…"),
+        ("早 " + "题" * 40, "早 " + "题" * 29 + "…"),
+        ("Check in: points for the whole family.", "Check in: points for the whole…"),
+        ("Check in and get points for all of the family.", "Check in and get points for all…"),
+    ],
+)
+def test_a_text_without_a_title_gets_its_first_line_cut_between_words(text: str, title: str) -> None:
+    assert articles.headline(text) == title and len(title) <= articles.HEADLINE_MOST
+
+
 def test_each_channel_gets_it_as_it_can() -> None:
     tapped, typed = saying.both(ARTICLE, library(), 1, "zh")
     assert tapped["text"] == "家庭网开始啦 <1>\n\n周五见" and tapped["picture"]["name"] == "campaign:opening:zh:1"

@@ -88,6 +88,9 @@ def test_the_quiz_push_of_the_shipped_plan_leads_into_the_quiz(database_url: str
             assert all(not list(saying.faults(content, library)) for content in planned.values())
             assert planned["quiz"]["kind"] == "quiz"
             (button,) = planned["quiz"]["buttons"]
+            for buttons in ([], ["积分"]):  # or all it could be answered with would be to leave
+                found = [en for _, en in saying.faults({**planned["quiz"], "buttons": buttons}, library)]
+                assert found == ["a quiz push needs a button such as '答题' in zh"], buttons
             for language, asks in (("zh", "1. "), ("en", "1. ")):
                 said = await house.talk.say(saying.word(button, language), who=f"w-{language}", language=language)
                 assert asks in said and library.quizzes["family"].name[language] in said

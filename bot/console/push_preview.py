@@ -17,7 +17,6 @@ from content.plan.texts import strange
 from storage.mass_jobs import MOST as MASS_MOST
 
 CHANNELS = ("telegram", "web", "wechat")
-_TITLE_MAX = 32  # of a WeChat article, see bot/wechat/articles.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ def _bubble(
     tree = trees[1 if wordy else 0]
     poster, words = str(content.get("poster", "")), str(tree["text"])
     article = wordy and poster and content.get("wechat") == "mass"
-    title = words.partition("\n")[0][:_TITLE_MAX] if article else ""
+    title = articles.headline(words) if article else ""
     if article and "article" in tree:  # as its reader sees it, and how to leave below
         title, words = str(tree["article"].get("title", "")), _body(content, library, language)
     return Bubble(

@@ -17,9 +17,9 @@ from bot.wechat.capabilities import ARTICLES, MEDIA, Capabilities, Shared
 from bot.wechat.faults import NO_PERMISSION, Fault
 from bot.wechat.media import Media
 from bot.wechat.rendering import TEXT_BYTES, spoken, words
+from content.articles import TITLE_MOST, headline
 
-_TITLE, _AUTHOR, _DIGEST = 32, 16, 120  # characters, as the platform shows them
-_GIVEN_TITLE = 64  # which it takes, where somebody wrote one
+_AUTHOR, _DIGEST = 16, 120  # characters, as the platform shows them
 _CONTENT_CHARACTERS = 20_000
 _DRAFT_SECONDS = 2 * 86_400.0  # longer than a send may be repeated
 EMPTY, TOO_LONG = 44004, 45002
@@ -109,14 +109,14 @@ class Articles:
 def _article(message: dict[str, Any], cover: str, inside: str) -> dict[str, Any]:
     given = message.get("article")
     said = given["text"] if given else words(message)
-    title = given["title"] if given else said.partition("\n")[0]
+    title = given["title"][:TITLE_MOST] if given else headline(said)
     shown = f'<p><img src="{escape(inside)}"/></p>' if inside else ""
     ours = (given or {}).get("html", "")  # which content.articles made, and nobody wrote
     content = shown + (ours or "".join(f"<p>{escape(line)}</p>" for line in said.splitlines() if line.strip()))
     if len(content) >= _CONTENT_CHARACTERS:
         raise Fault(TOO_LONG, "more than an article holds", reached=False)
     article = {
-        "title": title[: _GIVEN_TITLE if given else _TITLE],
+        "title": title,
         "digest": ((given or {}).get("digest") or said.replace("\n", " "))[:_DIGEST],
         "content": content or f"<p>{escape(title)}</p>",
         "thumb_media_id": cover,

@@ -50,9 +50,9 @@ def _flat(body: bytes) -> Fields | None:
         return None
     if parts[0].rstrip(_SPACE) != "<xml>" or parts[-1].rstrip(_SPACE) != "</xml>" or any(parts[4:-1:4]):
         return None
-    names = parts[1::4]
-    fields: Fields = {name: marked or plain or "" for name, marked, plain in zip(names, parts[2::4], parts[3::4])}
-    return fields if len(fields) == len(names) else None  # a name that comes twice
+    found = zip(parts[1::4], parts[2::4], parts[3::4], strict=True)
+    fields: Fields = {name: marked or plain or "" for name, marked, plain in found}
+    return fields if len(fields) == len(parts) // 4 else None  # a name that comes twice
 
 
 def _parsed(body: bytes) -> Fields:

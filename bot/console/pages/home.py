@@ -11,6 +11,7 @@ from bot.console.rendering import static_files
 from bot.console.visit import Missing, Visit
 from campaigns import proposals, rights
 from campaigns.staff import actor
+from storage import pushes, stops
 
 _COUNTED = 99
 WORDS = {
@@ -23,6 +24,9 @@ WORDS = {
     "sections": ("栏目", "Where to go"),
     "waits": ("有 {count} 项变动等您复核", "{count} changes wait for your approval"),
     "waits_one": ("有 1 项变动等您复核", "1 change waits for your approval"),
+    "pushes": ("有 {count} 条推送等您复核", "{count} pushes wait for your approval"),
+    "pushes_one": ("有 1 条推送等您复核", "1 push waits for your approval"),
+    "stopped": ("现在全部发送已紧急停止。", "All sending is stopped now."),
     # The roles of campaigns/rights.py: the plan's four groups, and who looks after the console.
     "role.planning": ("方案策划", "Planning"),
     "role.publicity": ("宣传推广", "Publicity"),
@@ -38,8 +42,8 @@ async def home(visit: Visit) -> Response:
     place = 0 if visit.language == "zh" else 1
     may = [says[place] for right, says in rights.RIGHTS.items() if right in visit.rights]
     roles = role_names(visit.me.roles, visit.language)
-    waits = await visit.read(lambda connection: _waiting(visit, connection))
-    return visit.show("home.html", WORDS, roles=roles, may=may, waits=waits)
+    told = await visit.read(lambda connection: _told(visit, connection))
+    return visit.show("home.html", WORDS, roles=roles, may=may, **told)
 
 
 @page(f"{ROOT}/static/{{name}}", PUBLIC)
@@ -53,17 +57,26 @@ async def static(visit: Visit) -> Response:
     return Response(body, media_type=kind, headers={"Cache-Control": keep})
 
 
-def _waiting(visit: Visit, connection: Any) -> str:
-    """How many proposals wait for this member to approve them, in words; counted up to a limit."""
-    if not visit.may("acts.approve"):
-        return ""
+def _told(visit: Visit, connection: Any) -> dict[str, Any]:
+    """What should be known at once: a stop of all sending, and what waits for this member to approve it."""
     own = None if not visit.app.settings.console.second_person else actor(visit.me.id)
-    found = proposals.listed(visit.desk(connection), "open", None, _COUNTED + 1)
-    count = sum(one.proposed_by != own for one in found)
+    waits = []
+    if visit.may("acts.approve"):
+        found = proposals.listed(visit.desk(connection), "open", None, _COUNTED + 1)
+        waits.append(("/console/proposals", _counted(visit, "waits", sum(one.proposed_by != own for one in found))))
+    if visit.may("pushes.approve") and visit.me.branch is None:
+        campaign = visit.app.writer.library.plan.id
+        written = pushes.listed(connection, campaign, _COUNTED + 1, states=["submitted"])
+        waits.append(("/console/pushes", _counted(visit, "pushes", sum(one.author != own for one in written))))
+    seen = visit.may("service.stop") or visit.may("pushes.read")
+    return {"waits": waits, "stopped": seen and stops.standing(connection)}
+
+
+def _counted(visit: Visit, what: str, count: int) -> str:
+    """How many wait, in words, up to a limit; nothing when none does."""
     if count <= 1:
-        return visit.tell(*WORDS["waits_one"]) if count else ""
-    many = f"{_COUNTED}+" if count > _COUNTED else str(count)
-    return visit.tell(*WORDS["waits"]).format(count=many)
+        return visit.tell(*WORDS[f"{what}_one"]) if count else ""
+    return visit.tell(*WORDS[what]).format(count=f"{_COUNTED}+" if count > _COUNTED else str(count))
 
 
 def role_names(roles: tuple[str, ...], language: str) -> list[str]:
