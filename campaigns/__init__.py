@@ -28,6 +28,7 @@ def running() -> frozenset[str]:
     """The clauses of a plan that this version runs."""
     return frozenset(clause for module in mechanics().values() for clause in module.CLAUSES) | {
         "keywords",
+        "social",
         "social.pushes",
     }
 

@@ -18,13 +18,20 @@ LISTED = (
     *("human", "help", "connect", "language", "leave", "return"),
 )
 _NOT_BY_LINK = frozenset({"consent", "privacy", "joining"})
+# What help explains, of what the plan has, in this order.
+EXPLAINED = (
+    *("checkin", "points", "quiz", "survey", "apply", "poster"),
+    *("human", "language", "privacy", "connect", "leave"),
+)
 FIRST = ("checkin", "points", "apply", "poster", "human", "help")
 
 
 def answer(turn: Turn, command: str) -> None:
     """Show the menu, or explain all words."""
     if command == "help":
-        turn.say("help.all", *FIRST[:4], "language", "leave", "privacy", "connect")
+        explained = (turn.phrase(f"help.{one}") for one in EXPLAINED if turn.library.offers(one))
+        text = "\n".join((turn.phrase("help.all"), *explained))
+        turn.say_text(text, *FIRST[:4], "language", "leave", "privacy", "connect")
     else:
         turn.say("menu.all", *FIRST)
 

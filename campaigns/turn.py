@@ -151,8 +151,13 @@ class Turn:
         # `data["message"]`: the platform's id of our message whose button was tapped, given by channels that can edit.
         edits = str(self._draft.incoming.data.get("message", "")) if in_place else ""
         language, library = self.language, self.library
-        # A command's name becomes its label in the person's language; tapping it says that label's word.
-        shown = [choice if isinstance(choice, Choice) else library.choice(language, choice) for choice in choices]
+        # A command's name becomes its label in the person's language; tapping it says that label's word. What the plan
+        # has not is not offered.
+        shown = [
+            choice if isinstance(choice, Choice) else library.choice(language, choice)
+            for choice in choices
+            if isinstance(choice, Choice) or library.offers(choice)
+        ]
         self.messages.append(Message(text, picture, tuple(shown), edits, poll))
 
     def notify(self, kind: str, phrase: str, /, *choices: str | Choice, **values: int | str) -> None:

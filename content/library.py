@@ -51,6 +51,7 @@ class Library:
         self.surveys = surveys.read((social.surveys if social else None) or (), self.files, self.plan.languages)
         self.survey_words = surveys.words(self.surveys.values())
         self._earlier_surveys: dict[int, dict[str, surveys.Survey]] = {}
+        self._absent = self._without()
         self.keywords = {
             extra.casefold(): words[stands_for.casefold()]
             for extra, stands_for in self.plan.keywords.items()
@@ -65,6 +66,23 @@ class Library:
             made = Choice(say(language, f"choice.{command}"), say(language, f"word.{command}"))
             self._choices[language, command] = made
         return made
+
+    def offers(self, command: str) -> bool:
+        """Whether the plan has what a command is about, so that choosing it leads somewhere."""
+        return command not in self._absent
+
+    def _without(self) -> frozenset[str]:
+        plan = self.plan
+        there = {
+            "checkin": plan.on("checkin"),
+            "points": plan.on("points"),
+            "apply": plan.applications is not None,
+            "poster": bool(plan.welcome.picture or (plan.on("referral") and plan.referral and plan.referral.poster)),
+            "invites": plan.on("referral"),
+            "quiz": bool(self.quizzes),
+            "survey": bool(self.surveys),
+        }
+        return frozenset(command for command, is_there in there.items() if not is_there)
 
     def understands(self, words: str) -> bool:
         """Whether somebody who typed this would be understood: a command's words, the plan's own, or a survey's."""

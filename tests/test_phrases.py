@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from campaigns import mechanics
+from campaigns import mechanics, menu
 from content import phrases
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +26,7 @@ def test_every_sentence_is_used_and_every_used_one_exists() -> None:
     )
     named = set(re.findall(r'"([a-z]+(?:\.[a-z_]+)+)"', source))
     known = set(phrases.shipped("zh"))
-    families = ("choice.", "word.", "reason.", "privacy.kept.")  # named by what they stand for
+    families = ("choice.", "word.", "reason.", "privacy.kept.", "help.")  # named by what they stand for
     missing = {
         name
         for name in named
@@ -36,6 +36,13 @@ def test_every_sentence_is_used_and_every_used_one_exists() -> None:
     built = ("checkin.", "human.", "referral.")  # the last part is put together from what happened
     unused = {key for key in known - named if not key.startswith((*families, *built))}
     assert unused == set()
+
+
+def test_what_help_explains_has_a_line() -> None:
+    assert {key for key in phrases.shipped("zh") if key.startswith("help.")} == {
+        "help.all",
+        *(f"help.{command}" for command in menu.EXPLAINED),
+    }
 
 
 def test_every_choice_can_be_tapped_in_both_languages() -> None:

@@ -40,7 +40,7 @@ def test_it_is_about_ten_lines_and_clean(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(f'[service]\nplan = "{FOLDER}"\n')
     done = koukou(config, "plan", "check")
-    assert (done.exit_code, "0 faults, 0 unset" in done.stdout) == (0, True), done.output
+    assert (done.exit_code, done.stdout.strip()) == (0, "0 faults, 0 unset"), done.output
     plan = written().plan
     assert (plan.approvals, plan.organiser.name["zh"], plan.response.hotline) == (False, "街角咖啡", "000-0000-0000")
     assert plan.on("checkin") and plan.on("points") and not plan.on("referral")
@@ -89,7 +89,7 @@ class Shop:
         self._said = 0
 
     def say(self, said: str, who: str) -> str:
-        """What the bot answers on Telegram."""
+        """What the bot answers on Telegram, choices below."""
         writer = self.house.app.writer
         assert writer
         self._said += 1
@@ -98,7 +98,11 @@ class Shop:
         async def inside() -> Any:
             answer = await writer.hear(heard)
             writer.settled(answer.deliveries)
-            return "\n".join(message["text"] for message in answer.messages)
+            return "\n".join(
+                line
+                for message in answer.messages
+                for line in (message["text"], *(choice["label"] for choice in message.get("choices", ())))
+            )
 
         return str(asyncio.run_coroutine_threadsafe(inside(), writer.loop).result(30))
 
@@ -129,6 +133,9 @@ def test_its_journey(tmp_path: Path) -> None:
             person = telegram.person()
             person.known = True
             shop.say("恢复接收", str(person.id))
+            offered = shop.say("菜单", str(person.id)) + shop.say("帮助", str(person.id))
+            assert all(word in offered for word in ("签到", "积分", "人工")), offered
+            assert not any(word in offered for word in ("办理", "海报", "答题", "问卷")), offered  # what it has not
             for command in LISTED[:10]:  # whatever the plan leaves out, its words are answered
                 assert shop.say(command, str(person.id))
             assert house.sql("SELECT COUNT(*) FROM event WHERE kind = 'fault'") == [(0,)]
