@@ -6,12 +6,12 @@ A thin skin over the storage room.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from bot import completing
-from bot.terminal import Json, reading, refuse, say, settings_of, show_json
+from bot.terminal import Json, language, reading, refuse, say, settings_of, show_json
 
 subscriber_cli = typer.Typer(no_args_is_help=True, help="用户 | subscribers")
 ledger_cli = typer.Typer(no_args_is_help=True, help="账本 | the ledger")
@@ -48,8 +48,45 @@ def subscriber_show(
     if as_json:
         show_json(document)
     else:
-        for key, value in document.items():
-            typer.echo(f"{key}: {value}")
+        _tell(document)
+
+
+_FIELDS = {
+    "id": ("编号", "number"),
+    "language": ("语言", "language"),
+    "status": ("状态", "status"),
+    "consent": ("接收活动消息", "takes campaign messages"),
+    "guest": ("网页访客", "guest of the page"),
+    "blocked": ("已停用", "blocked"),
+    "tester": ("测试用户", "tester"),
+    "created_at": ("第一次出现", "first seen"),
+    "identities": ("账号", "accounts"),
+    "balances": ("余额", "balances"),
+    "test_balances": ("测试余额", "balances of tests"),
+    "referral_code": ("推荐码", "referral code"),
+    "referrer": ("推荐人", "brought by"),
+    "referrals": ("推荐了", "brought"),
+}
+
+
+def _tell(person: dict[str, Any]) -> None:
+    """A person's fields, a line each, and what is several of one kind side by side."""
+    yes, no, left = ("yes", "no", "left") if language() == "en" else ("是", "否", "已离开")
+    several = {
+        "identities": [_where(one) + ("" if one["following"] else f" ({left})") for one in person["identities"]],
+        "referrals": [f"{one['subscriber']} ({one['state']})" for one in person["referrals"]],
+        **{name: [f"{n} {unit}" for unit, n in person[name].items()] for name in ("balances", "test_balances")},
+    }
+    for name, (zh, en) in _FIELDS.items():
+        value = ", ".join(several[name]) if name in several else person[name]
+        shown = (yes if value else no) if isinstance(value, bool) else value
+        say(f"{zh}：{'–' if shown in ('', None) else shown}", f"{en}: {'–' if shown in ('', None) else shown}")
+
+
+def _where(identity: dict[str, Any]) -> str:
+    """Somebody's place on a channel as commands take it: `wechat:oABC…`, `wechat/second:oABC…`."""
+    account = "" if identity["account"] == "main" else f"/{identity['account']}"
+    return f"{identity['channel']}{account}:{identity['id'] or '–'}"
 
 
 @ledger_cli.command("check")

@@ -207,6 +207,12 @@ def test_each_command_shows_whom_it_concerns_and_is_one_effect(database_url: str
         document = json.loads(told("subscriber", "show", who, "--json")[1])
         assert (document["blocked"], document["tester"]) == (name == "block", name == "test")
         assert {"id", "language", "identities", "balances", "referral_code", "referrer", "referrals"} <= set(document)
+        lines = told("subscriber", "show", who)[1].splitlines()
+        assert len(lines) == len(document) and {
+            "balances: 5 points",
+            f"accounts: {who}",
+            "guest of the page: no",
+        } <= set(lines)
         assert document["balances"] == {"points": 5} and set(document["test_balances"].values()) <= {0}
     assert told("referral", "reject", str(friend), "--why", "same house") == (
         0,
