@@ -7,7 +7,6 @@ channel, no HTTP and no SQL. What a turn does counts only if it is not refused.
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +54,7 @@ class Turn:
 
     def hear_as(self, text: str) -> None:
         """Go on as if the person had typed `text`: what a number or a tapped choice stands for."""
-        self.heard = replace(self.heard, text=text)
+        self.heard = self.heard._replace(text=text)
 
     @property
     def person(self) -> int:

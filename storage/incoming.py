@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """One inbound message, event, fired timer or internal row, as the writer takes it.
 
     `key` names it for ever: a second delivery has the same key and gets the stored answer (`wechat:main:m:7570…`).
@@ -27,7 +26,7 @@ class Incoming:
     kind: str
     at: datetime
     text: str = ""
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = MappingProxyType({})
     language: str = ""
     passive: bool = True
 

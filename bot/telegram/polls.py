@@ -6,7 +6,6 @@ Promises that a vote of the person asked becomes the words it stands for, and no
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from bot.channels import Service
 from bot.telegram.reading import Heard
@@ -36,6 +35,6 @@ async def meant(one: Heard, account: str, service: Service) -> Incoming | None:
         if kept := await service.recall(_key(account, one.poll)):
             if kept["chat"] != one.incoming.sender:
                 return None
-            return replace(one.incoming, kind="text", text=f"{kept['say']}-{one.option + 1}", data={"poll": one.poll})
+            return one.incoming._replace(kind="text", text=f"{kept['say']}-{one.option + 1}", data={"poll": one.poll})
         await asyncio.sleep(wait)
     return one.incoming

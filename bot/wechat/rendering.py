@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 TEXT_BYTES = 2048  # the platform's limit on a text, passive or active (45002 above)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """One platform message: words, or a picture by its name with `text` as the words that replace it."""
 
     text: str
