@@ -97,11 +97,11 @@ def _faults(content: Mapping[str, Any], library: Library) -> Iterator[Fault]:
         for words, language in {word(button, language): language for language in plan.languages}.items():
             yield from _button_faults(place, words, language, library)
     if content.get("kind") == "survey":
-        word_ = next(iter(library.survey_words), "")
-        yield from _way_in_faults(buttons, library, ("问卷", "survey"), library.leads_to_survey, word_)
+        example = next(iter(library.survey_words), "")
+        yield from _way_in_faults(buttons, library, ("问卷", "survey"), library.leads_to_survey, example)
     elif content.get("kind") == "quiz":
-        word_ = library.phrases.say(plan.languages[0], "word.quiz") if library.quizzes else ""
-        yield from _way_in_faults(buttons, library, ("答题", "quiz"), library.leads_to_quiz, word_)
+        example = library.phrases.say(plan.languages[0], "word.quiz") if library.quizzes else ""
+        yield from _way_in_faults(buttons, library, ("答题", "quiz"), library.leads_to_quiz, example)
 
 
 def _way_in_faults(
