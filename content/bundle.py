@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -124,9 +124,10 @@ class Bundle:
             _, findings = reading.parts_of(document.data)
             raise PlanFaults(_placed(document, findings)) from wrong
 
-    def check(self, runs: frozenset[str], words: Collection[str] = ()) -> list[Fault]:
+    def check(self, runs: frozenset[str], words: Mapping[str, tuple[str, str]] | None = None) -> list[Fault]:
         """Everything found in one pass, by file and line. `runs` names the clauses that this version runs, `words` the
-        commands that can be typed; where none are given, what buttons say is not looked at."""
+        commands that can be typed (as `campaigns.words` has them); without them, what buttons and keywords say is not
+        looked at."""
         from content.posters import checking  # how posters are drawn: only a check asks, no start of a node
 
         documents: dict[str, Document] = {}
@@ -161,7 +162,9 @@ class Bundle:
         found += checking.check(self.files)
         return sorted(set(found), key=lambda one: (one.file != PLAN, one.file, one.line, ORDER[one.severity], one.key))
 
-    def _findings(self, document: Document, runs: frozenset[str], words: Collection[str]) -> Iterator[reading.Finding]:
+    def _findings(
+        self, document: Document, runs: frozenset[str], words: Mapping[str, tuple[str, str]] | None
+    ) -> Iterator[reading.Finding]:
         parts, wrong = reading.parts_of(document.data)
         yield from wrong
         yield from reading.unset_in(document.data)
@@ -173,6 +176,7 @@ class Bundle:
         yield from audience.audiences(parts, document.data, runs)
         if words:
             yield from rules.buttons(parts, words)
+            yield from rules.hidden_commands(parts, words)
         yield from rules.dates(parts)
         yield from rules.left_out(parts, document.data)
         yield from rules.sums(parts)

@@ -195,6 +195,14 @@ WRONG = {
     ),
     "leave word taken": ('"打卡", ', '"退订", ', "退订", "keywords[0].words", "fault", "leave word"),
     "keyword twice": ('"查积分"', '"打卡"', '["我的积分"', "keywords[1].words", "fault", "two things"),
+    "keyword hides a command": (
+        '"查积分"',
+        '"菜单"',
+        '["我的积分"',
+        "keywords[1].words",
+        "warning",
+        "a command of its own",
+    ),
     "push outside": ("at = 2026-11-02", "at = 2026-10-02", "2026-10-02", "social.pushes[0].at", "fault", "outside"),
     "push never": ("at = 2026-11-02T10:00:00", "", '^id = "opening"', "social.pushes[0]", "fault", "either"),
     "push with offset": (
@@ -294,12 +302,12 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_fault_is_named_at_its_line(shipped: dict[str, bytes], name: str) -> None:
-    old, new, marker, key, severity, words = WRONG[name]
+    old, new, marker, key, severity, says = WRONG[name]
     bundle, text = edited(shipped, old, new)
-    found = bundle.check(RUNS)
+    found = bundle.check(RUNS, words())
     line = line_of(text, marker)
     hits = [one for one in found if (one.file, one.line, one.key) == ("plan.toml", line, key)]
-    hits = [one for one in hits if one.severity == severity and words in one.said.en + one.said.hint_en]
+    hits = [one for one in hits if one.severity == severity and says in one.said.en + one.said.hint_en]
     assert hits, [one.text("en") for one in found]
     assert all(one.said.zh and one.said.zh != one.said.en for one in hits)
     others = [one for one in found if one not in hits and one.severity != "unset" and one.line != line]

@@ -128,6 +128,25 @@ def repeated_ids(parts: Mapping[str, Any]) -> Iterator[Finding]:
             words.add(word)
 
 
+def hidden_commands(parts: Mapping[str, Any], words: Mapping[str, tuple[str, str]]) -> Iterator[Finding]:
+    """No keyword takes the place of another of the commands that `words` are."""
+    for index, keyword in enumerate(parts.get("keywords") or ()):
+        stands_for = words.get(keyword.says.strip().casefold())
+        for word in keyword.words:
+            command = words.get(word.strip().casefold())
+            if command and stands_for and command != stands_for:
+                yield (
+                    ("keywords", index, "words"),
+                    "warning",
+                    Said(
+                        f"「{word}」本来是另一个指令，写在这里就成了「{keyword.says}」",
+                        f"“{word}” is a command of its own, and becomes “{keyword.says}” here",
+                        "不是有意的就去掉",
+                        "take it out unless you mean it",
+                    ),
+                )
+
+
 def articles(parts: Mapping[str, Any], files: Collection[str]) -> Iterator[Finding]:
     """The body of every article lies beside the plan in each language."""
     social, languages = parts.get("social"), parts.get("languages") or ()
