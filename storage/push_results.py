@@ -66,6 +66,15 @@ def wrote(connection: Connection, run: Run, now: datetime) -> int:
     )
 
 
+def joined(connection: Connection, run: Run, now: datetime) -> int:
+    """How many people joined the campaign through somebody who had got it within 72 hours before."""
+    through = (
+        "referral t ON t.referrer = d.subscriber AND t.campaign = :campaign "
+        "AND t.state NOT IN ('rejected', 'clawed_back')"
+    )
+    return _reacted(connection, run, now, through, who="t.referee")
+
+
 def began_quiz(connection: Connection, run: Run, now: datetime) -> int:
     """How many began a quiz of the campaign within 72 hours after they got it."""
     return _reacted(
@@ -107,15 +116,16 @@ def doubtful(connection: Connection, run: int, limit: int, branch: str | None = 
     ]
 
 
-def _reacted(connection: Connection, run: Run, now: datetime, joined: str) -> int:
+def _reacted(connection: Connection, run: Run, now: datetime, deed: str, who: str = "d.subscriber") -> int:
+    """How many (`who`) stand behind what was done after they got it: `deed` joins it as `t`, with its time `at`."""
     values: dict[str, Any] = {"run": run.id, "within": WITHIN // timedelta(microseconds=1)}
     # The outer bounds let the index of texts by time find the few days in question.
     values["since"] = micros(run.began_at or run.occurrence)
     values["until"] = micros((run.ended_at or now) + WITHIN)
-    if ":campaign" in joined:
+    if ":campaign" in deed:
         values["campaign"] = run.campaign
     query = (
-        f"SELECT COUNT(*) FROM (SELECT DISTINCT d.subscriber FROM delivery d JOIN {joined} WHERE d.run = :run "
+        f"SELECT COUNT(*) FROM (SELECT DISTINCT {who} FROM delivery d JOIN {deed} WHERE d.run = :run "
         f"AND {_GOT_IT} AND t.at > :since AND t.at <= :until AND t.at > d.ended_at AND t.at <= d.ended_at + :within) "
         "AS people"
     )

@@ -342,6 +342,7 @@ def test_it_goes_out_and_its_progress_and_results_are_shown(tmp_path: Path) -> N
         assert "counted" in page and "send success" not in page
         assert "did not open the chat within seven days" in page
         assert re.search(r"wrote or tapped a button</dt><dd>1 \(33\.3 %\)", page)
+        assert re.search(r"friends who joined through them</dt><dd>0</dd>", page)
         assert re.search(r"began the quiz</dt><dd>1 \(33\.3 %\)", page)
         assert f'href="/console/people/{pages.numbers[2]}"' in page and "In doubt" in page
         assert "data-live" not in page
@@ -360,10 +361,15 @@ def test_only_what_was_said_within_72_hours_counts(tmp_path: Path) -> None:
         pages.until(lambda: pages.push(number).state == "done")
         (run,) = pages.house.read(push_runs.of_push, number, 1)
         assert pages.house.read(push_results.wrote, run, pages.clock()) == 0
+        ((code,),) = pages.house.sql(f"SELECT code FROM subscriber WHERE id = {pages.numbers[0]}")
         pages.clock.offset += timedelta(hours=71)
         pages.hear(*pages.who[0], "签到")
+        pages.hear("telegram", "7001", code)
         pages.clock.offset += timedelta(hours=2)
         pages.hear(*pages.who[1], "签到")
+        pages.hear("telegram", "7002", code)
+        assert pages.house.sql("SELECT COUNT(*) FROM referral") == [(2,)]
+        assert pages.house.read(push_results.joined, run, pages.clock()) == 1
         assert pages.house.read(push_results.wrote, run, pages.clock()) == 1
         assert pages.house.read(push_results.began_quiz, run, pages.clock()) == 0
 

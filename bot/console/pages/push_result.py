@@ -66,6 +66,7 @@ WORDS = {
     "job_errors": ("失败", "Errors"),
     "reacted": ("72 小时内的反应", "What they did within 72 hours"),
     "wrote": ("来信或点了按钮", "wrote or tapped a button"),
+    "joined": ("经他们加入的好友", "friends who joined through them"),
     "quizzed": ("开始答题", "began the quiz"),
     "surveyed": ("开始答问卷", "began the survey"),
     "survey_done": ("答完问卷", "finished the survey"),
@@ -96,6 +97,7 @@ class Progress:
     posts: list[dict[str, Any]] = field(default_factory=list)
     pauses: list[Pause] = field(default_factory=list)  # of the accounts that have something left to send
     wrote: int | None = None
+    joined: int | None = None
     quizzed: int | None = None
     surveyed: tuple[int, int] | None = None  # began, finished
     still: bool = False  # the 72 hours are not over
@@ -183,8 +185,8 @@ def _read(
     within = now - (run.ended_at or now) < push_results.WITHIN
     quizzed = push_results.began_quiz(connection, run, now) if push.content.get("kind") == "quiz" else None
     surveyed = push_results.took_survey(connection, run, now) if push.content.get("kind") == "survey" else None
-    wrote = push_results.wrote(connection, run, now)
-    return Progress(run, counts, stands.jobs, [], stands.doubts, posts, [], wrote, quizzed, surveyed, within)
+    wrote, joined = push_results.wrote(connection, run, now), push_results.joined(connection, run, now)
+    return Progress(run, counts, stands.jobs, [], stands.doubts, posts, [], wrote, joined, quizzed, surveyed, within)
 
 
 def _time_left(one: Waiting, rate: float | None, zh: bool) -> str:
