@@ -57,6 +57,9 @@ def test_results_say_how_many_of_those_who_got_it_began_and_finished(database_ur
             await take(talk, who="o1")
             await take(talk, ["1", "2"], who="o2")
             await take(talk, who="stranger")
+            with talk.store.read() as connection:
+                code = connection.execute(text("SELECT code FROM subscriber ORDER BY id LIMIT 1 OFFSET 1")).scalar_one()
+            await talk.say(code, who="friend")
             talk.now = got + timedelta(hours=80)
             await take(talk, who="o3")  # too late to be laid to the push
             await take(talk, ["都好", "9"], who="o2")
@@ -64,6 +67,8 @@ def test_results_say_how_many_of_those_who_got_it_began_and_finished(database_ur
             with talk.store.read() as connection:
                 assert push_results.took_survey(connection, one, talk.now) == (2, 1)
                 assert push_results.took_survey(connection, replace(one, campaign="other"), talk.now) == (0, 0)
+                assert push_results.joined(connection, one, talk.now) == 1
+                assert push_results.joined(connection, replace(one, campaign="other"), talk.now) == 0
 
     run(journey())
 
