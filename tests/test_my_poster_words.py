@@ -139,7 +139,7 @@ def test_while_a_name_is_asked_for_words_and_questions_are_themselves(database_u
                 ("签到", "签到成功"),
                 ("新用户有什么优惠", "首月"),
                 ("退订", "没有被取消"),
-                ("2", "您可以直接提问"),
+                ("2", "想做什么"),
                 ("打卡", "已经签到过"),
             ):
                 await talk.hear("海报名字")

@@ -22,6 +22,7 @@ MESSAGES = st.builds(
     WORDS,
     st.one_of(st.none(), st.builds(Picture, WORDS, WORDS)),
     st.lists(CHOICES, max_size=5).map(tuple),
+    edits=st.one_of(st.just(""), WORDS),
     poll=st.one_of(
         st.none(),
         st.builds(
