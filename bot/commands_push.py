@@ -130,8 +130,7 @@ def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
     if push.content.get("channels"):
         typer.echo(f"  {', '.join(push.content['channels'])}")
     for language, text in push.content["text"].items():
-        lines = f"{language}: {text}".splitlines()
-        typer.echo("\n".join(f"  {line}" if line is lines[0] else f"      {line}" for line in lines))
+        typer.echo(f"  {language}: {text}".replace("\n", "\n      "))
     for step in steps:
         typer.echo(f"  {step.at:%Y-%m-%d %H:%M} UTC  {step.step:<9} {step.actor}  {step.why}")
     for run in runs:

@@ -79,8 +79,8 @@ def _tell(person: dict[str, Any]) -> None:
     }
     for name, (zh, en) in _FIELDS.items():
         value = ", ".join(several[name]) if name in several else person[name]
-        shown = (yes if value else no) if isinstance(value, bool) else value
-        say(f"{zh}：{'–' if shown in ('', None) else shown}", f"{en}: {'–' if shown in ('', None) else shown}")
+        shown = (yes if value else no) if isinstance(value, bool) else "–" if value in ("", None) else value
+        say(f"{zh}：{shown}", f"{en}: {shown}")
 
 
 def _where(identity: dict[str, Any]) -> str:

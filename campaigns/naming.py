@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from campaigns.turn import Turn
-from content.plan.model import Plan
-from content.plan.offers import OwnPoster
 from content.plan.texts import width
 
 CLAUSES = ()
@@ -31,14 +29,9 @@ _FURTHER = frozenset("ĀāĂăĆćĊċČčĎďĐđĒēĖėĚěĠġĨĩĪīİĹĺ
 _LOOKALIKES = str.maketrans("01345$@!", "oieasaai")
 
 
-def own_poster(plan: Plan) -> OwnPoster | None:
-    """What the plan says of the poster that carries each one's own code; None while nobody gets one."""
-    return plan.referral.poster if plan.referral and plan.on("referral") else None
-
-
 def answer(turn: Turn, command: str) -> None:
     """Ask which name the poster should carry, or take it off."""
-    if own_poster(turn.plan) is None:
+    if turn.plan.own_poster is None:
         turn.say("poster.campaign", "poster", "menu")
     elif turn.is_guest:
         turn.say("poster.name_guest", "poster", "menu")

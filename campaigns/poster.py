@@ -16,7 +16,7 @@ WORDS = {"poster": ("海报", "我的海报", "专属海报", "活动海报", "p
 
 def answer(turn: Turn, command: str) -> None:
     """Give the person's own poster, or the campaign's to whom cannot have one."""
-    own = naming.own_poster(turn.plan)
+    own = turn.plan.own_poster
     if own is None or turn.is_guest:
         _campaign(turn, own is not None)
         return

@@ -213,7 +213,8 @@ def _typed_choice(turn: Turn) -> re.Match[str] | None:
     if not asking.begun(turn):  # most people have none: nothing more is looked at
         return None
     said = same(turn.heard.text)
-    for say in turn.recall("shown").get("says", ()):
+    shown: list[str] = turn.recall("shown").get("says", [])
+    for say in shown:
         found = _SPELLED.fullmatch(say)
         opened = asking.under_way(turn, found["name"]) if found and found["choice"] else None
         if not found or not opened or opened[1].finished:
@@ -222,13 +223,12 @@ def _typed_choice(turn: Turn) -> re.Match[str] | None:
         choice = int(found["choice"]) - 1
         if (int(found["number"]), int(found["place"])) != (attempt.number, attempt.place + 1):
             return None
-        if said.isdecimal() and len(said) <= 2 and not 1 <= int(said) <= len(attempt.shown):
-            return _SPELLED.fullmatch(f"{say.rpartition('-')[0]}-{int(said)}")
         if choice < len(attempt.shown):
             label = attempt.question(quiz).choices[turn.language][attempt.shown[choice]]
             if same(label) == said:
                 return found
-    return None
+    beyond = said.isdecimal() and len(said) <= 2 and not 1 <= int(said) <= len(shown)
+    return _SPELLED.fullmatch(f"{shown[-1].rpartition('-')[0]}-{said}") if shown and beyond else None
 
 
 # ---- the board

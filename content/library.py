@@ -77,7 +77,7 @@ class Library:
             "checkin": plan.on("checkin"),
             "points": plan.on("points"),
             "apply": plan.applications is not None,
-            "poster": bool(plan.welcome.picture or (plan.on("referral") and plan.referral and plan.referral.poster)),
+            "poster": bool(plan.welcome.picture or plan.own_poster),
             "invites": plan.on("referral"),
             "quiz": bool(self.quizzes),
             "survey": bool(self.surveys),

@@ -151,6 +151,18 @@ def test_the_same_tap_at_once_counts_once(database_url: str) -> None:
     played(database_url, plan_with(plain()), journey)
 
 
+def test_a_choice_that_is_a_number_is_typed_by_its_words_or_its_place(database_url: str) -> None:
+    async def journey(talk: Talk) -> None:
+        assert "2. 50" in await talk.say("答题 family 1")
+        for beyond in ("7", "0", "22"):
+            again = await talk.say(beyond)
+            assert "没有这个选项" in again and "问题1" in again, beyond
+        assert "✓ 答对了" in await talk.say("50")
+        assert "✓ 答对了" in await talk.say("2")
+
+    played(database_url, plan_with(plain().replace("乙1", "50").replace("second 1", "50")), journey)
+
+
 def test_a_question_and_a_quiz_that_are_out_of_time(database_url: str) -> None:
     async def journey(talk: Talk) -> None:
         assert "（限时 20 秒）" in await talk.say("答题 family 1")

@@ -20,7 +20,6 @@ from bot.pictures import Holder, Pictures, code_of
 from bot.site.edge import PAGE_HEADERS, language_asked
 from bot.site.pages import NAMES, templates
 from bot.site.view import SiteView, show_day, site_view
-from campaigns.naming import own_poster
 from campaigns.poster import drawing
 from content.plan.model import Plan
 
@@ -154,7 +153,7 @@ def way(view: SiteView, code: str, channel: Channel, link: Link | None, plan: Pl
 
 def _page(view: SiteView, plan: Plan, holder: Holder, ways: Sequence[Way], address: str) -> str:
     words = WORDS[view.language]
-    own = own_poster(plan)
+    own = plan.own_poster
     drawn = _picture(drawing(own.use, view.language, "web", "main", holder.code)) if own else ""
     joining = plan.joining.text[view.language] if plan.joining and plan.on("joining") else ""
     return (

@@ -194,10 +194,9 @@ def said_key(account: str, delivery: int) -> str:
 
 def _sealed_part(body: bytes) -> bytes:
     # Nothing else in the envelope is believed, and the signature covers this part: no need to parse what surrounds it.
-    begin = body.find(_BEGIN) + len(_BEGIN)
-    end = body.find(_END, begin) if begin >= len(_BEGIN) else -1
-    if end >= 0:
-        return body[begin:end]
+    sealed, ended, _ = body.partition(_BEGIN)[2].partition(_END)
+    if ended:
+        return sealed
     encrypted = read_xml(body).get("Encrypt")
     if not isinstance(encrypted, str):
         raise Refused(400, "没有 Encrypt no Encrypt")

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from content.plan.audience import Segment
-from content.plan.offers import Checkin, Entitlements, Joining, Points, Redemption, Referral
+from content.plan.offers import Checkin, Entitlements, Joining, OwnPoster, Points, Redemption, Referral
 from content.plan.outreach import Keyword, Media, Menu, Offline, Site, Social, Welcome
 from content.plan.running import (
     Applications,
@@ -174,6 +174,11 @@ class Plan(Table):
         """Names of clauses that are absent or have an amount unset."""
         absent = {name for name in CLAUSES if self.clause(name) is None}
         return frozenset(absent | {owner(path) for path in _unset(self, ())})
+
+    @property
+    def own_poster(self) -> OwnPoster | None:
+        """What the plan says of the poster that carries each one's own code; None while nobody gets one."""
+        return self.referral.poster if self.referral and self.on("referral") else None
 
     def on(self, name: str) -> bool:
         """Whether a clause is there with every amount set, and so is the clause that holds it."""
