@@ -333,7 +333,10 @@ def _tell(done: dict[str, Any], as_json: bool) -> None:
         say(f"下一次 {push['next_at']}", f"due next at {push['next_at']}")
     if push["state"] == "submitted":
         hint = f"koukou push approve {push['number']}"
-        say(f"等复核：管理台，或 {hint}", f"it waits for approval: in the console, or {hint}")
+        say(
+            f"等复核（除非只有一个人，要由作者以外的人）：管理台，或 {hint}",
+            f"it waits for approval, by somebody else than its author unless one works alone: the console, or {hint}",
+        )
 
 
 def _line(push: Push) -> str:
