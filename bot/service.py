@@ -109,8 +109,11 @@ class House:
 
         return _lines(await self._read(read))
 
-    async def waiting(self, account: str, address: str, after: int, seconds: float) -> list[tuple[int, dict[str, Any]]]:
-        """What waits for a web guest beyond delivery `after`, which counts as fetched; waits up to `seconds`."""
+    async def waiting(
+        self, account: str, address: str, after: int, seconds: float, *, told: bool = False
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """What waits for a web guest beyond delivery `after`, which counts as fetched; waits up to `seconds`. With
+        `told` only what the history tells as well."""
         digest = self._vault.digest("web", account, address)
         identity = await self._read(people.identity, digest)
         if identity is None:
@@ -119,7 +122,7 @@ class House:
         if after:
             at = micros(self.now())
             await self._writer.run(lambda connection: deliveries.fetched(connection, identity, after, at))
-        found = await self._queued(identity)
+        found = await self._queued(identity, told=told)
         if found or seconds <= 0:
             return found
         event = asyncio.Event()
@@ -134,12 +137,12 @@ class House:
                 del self._waiters[identity]
         return await self._queued(identity)
 
-    async def _queued(self, identity: int) -> list[tuple[int, dict[str, Any]]]:
+    async def _queued(self, identity: int, *, told: bool = False) -> list[tuple[int, dict[str, Any]]]:
         """Handing out writes, so ask by a read first whether there is anything."""
         if not await self._read(deliveries.identities_waiting, [identity], micros(self.now())):
             return []
         now = micros(self.now())
-        return await self._writer.run(lambda connection: deliveries.waiting(connection, identity, now, 50))
+        return await self._writer.run(lambda connection: deliveries.waiting(connection, identity, now, 50, told=told))
 
     async def watch(self) -> None:
         """Wake pages whose deliveries arrived: one query a second for all open pages together."""

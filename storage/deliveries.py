@@ -277,8 +277,11 @@ def reap(connection: Connection, machine_now: int) -> dict[str, int]:
 # ---- channels whose people fetch
 
 
-def waiting(connection: Connection, identity: int, now: int, limit: int) -> list[tuple[int, dict[str, Any]]]:
-    """Hand out what is due for a person who fetches: delivery id and message tree, oldest first.
+def waiting(
+    connection: Connection, identity: int, now: int, limit: int, *, told: bool = False
+) -> list[tuple[int, dict[str, Any]]]:
+    """Hand out what is due for a person who fetches: delivery id and message tree, oldest first. With `told` only what
+    their conversation tells as well, which what is sent to many does not.
 
     Writes: the rows remember the last id of what was handed out together, which `fetched` names. Without that,
     a row that came in between with a smaller id would count as fetched and be lost.
@@ -287,7 +290,8 @@ def waiting(connection: Connection, identity: int, now: int, limit: int) -> list
         text(
             "SELECT d.id, t.said, d.part FROM identity i JOIN delivery d ON d.subscriber = i.subscriber "
             "AND d.identity = i.id JOIN text t ON t.id = d.text "
-            f"WHERE i.id = :identity AND d.state = 'queued' AND {_FETCHABLE} ORDER BY d.due_at, d.id LIMIT :limit"
+            f"WHERE i.id = :identity AND d.state = 'queued' AND {_FETCHABLE} {'AND t.identity = i.id ' if told else ''}"
+            "ORDER BY d.due_at, d.id LIMIT :limit"
         ),
         {"identity": identity, "now": now, "limit": limit},
     ).all()

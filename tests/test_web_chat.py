@@ -78,7 +78,9 @@ class House:
     async def picture(self, name: str) -> tuple[bytes, str] | None:
         return {"pictures/海报.png": (b"png", "image/png"), "page.html": (b"<script>", "text/html")}.get(name)
 
-    async def waiting(self, account: str, address: str, after: int, seconds: float) -> list[tuple[int, Any]]:
+    async def waiting(
+        self, account: str, address: str, after: int, seconds: float, *, told: bool = False
+    ) -> list[tuple[int, Any]]:
         self.acknowledged.append(after)
         found = [one for one in self.queue.get(address, []) if one[0] > after]
         if not found:

@@ -63,8 +63,11 @@ class Service(Protocol):
         """By language of the applied plan, what a list of commands shows: (word as in `checkin`, label), in order."""
         ...
 
-    async def waiting(self, account: str, address: str, after: int, seconds: float) -> list[tuple[int, dict[str, Any]]]:
-        """What waits outside of a turn for a person who fetches: delivery id and message tree, oldest first.
+    async def waiting(
+        self, account: str, address: str, after: int, seconds: float, *, told: bool = False
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """What waits outside of a turn for a person who fetches: delivery id and message tree, oldest first. With `told`
+        only what the history tells as well.
 
         `after` acknowledges what this call handed out before, up to that id (0: nothing); what is not acknowledged is
         handed out again. Waits up to `seconds` of machine time for something to come, then returns an empty list.

@@ -215,8 +215,8 @@ class WebChat:
         guest = await self._met_guest(request)
         if guest is None:
             return JSONResponse({"messages": [], "guest": False, "after": 0})
-        # What waits now is part of the history: the page acknowledges it with `after`, or it would be shown twice.
-        waiting = await self._service.waiting(self.account, guest, 0, 0.0)
+        # What waits of it is acknowledged with `after`, or it would be shown twice; a push is in no history.
+        waiting = await self._service.waiting(self.account, guest, 0, 0.0, told=True)
         entries = await self._service.history(self.account, guest, HISTORY)
         messages = [{"id": e["id"], "mine": e["mine"], "at": e["at"]} | _shown(e) for e in entries]
         return JSONResponse({"messages": messages, "guest": True, "after": waiting[-1][0] if waiting else 0})
