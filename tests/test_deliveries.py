@@ -325,6 +325,21 @@ def test_fetching_acknowledges_only_what_was_handed_out(store: Store) -> None:
     assert row(store, 20).reason == "fetched"
 
 
+def test_what_the_history_does_not_tell_is_not_acknowledged_with_it(store: Store) -> None:
+    """A push's words are in nobody's conversation: whoever opens the page has still to be shown them."""
+    people(store, 1, channel="web")
+    put(store, [(20, 1), (21, 1)], account="web:main")
+    with store.begin() as connection:
+        texts = "(SELECT text FROM delivery WHERE id = {})"
+        connection.execute(text(f"UPDATE text SET identity = 1001 WHERE id = {texts.format(20)}"))
+        connection.execute(text(f"UPDATE text SET identity = NULL WHERE id = {texts.format(21)}"))
+    with store.begin() as connection:
+        assert [number for number, _ in deliveries.waiting(connection, 1001, NOW, 9, told=True)] == [20]
+    with store.begin() as connection:
+        assert deliveries.fetched(connection, 1001, 20, NOW) == 1
+        assert [number for number, _ in deliveries.waiting(connection, 1001, NOW, 9)] == [21]
+
+
 def test_open_rows_are_counted_by_account_and_state(store: Store) -> None:
     people(store, 4)
     put(store, [(10, 1), (11, 2), (12, 3)])

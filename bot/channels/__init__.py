@@ -66,8 +66,9 @@ class Service(Protocol):
     async def waiting(
         self, account: str, address: str, after: int, seconds: float, *, told: bool = False
     ) -> list[tuple[int, dict[str, Any]]]:
-        """What waits outside of a turn for a person who fetches: delivery id and message tree, oldest first. With `told`
-        only what the history tells as well.
+        """What waits outside of a turn for a person who fetches: delivery id and message tree, oldest first.
+
+        With `told` only what the history tells as well.
 
         `after` acknowledges what this call handed out before, up to that id (0: nothing); what is not acknowledged is
         handed out again. Waits up to `seconds` of machine time for something to come, then returns an empty list.
