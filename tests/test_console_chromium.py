@@ -132,6 +132,7 @@ def test_every_page_is_sound(
         assert page.locator("html").get_attribute("lang") == ("en" if language == "en" else "zh-CN")
     page.goto("/console/staff")
     page.get_by_role("link", name="a-rather-long-name").click()
+    page.wait_for_url("**/console/staff/*")  # a click does not wait for the page it leads to
     watched.sound("member")
     watched.context.close()
 
