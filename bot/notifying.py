@@ -18,7 +18,7 @@ from bot.settings import NoticeTemplates
 from bot.sms import Provider
 from campaigns import notices as rules
 from content.library import Library
-from storage import notices, people, rates
+from storage import notices, profiles, rates
 from storage.notices import Home, UnderWay
 from storage.store import machine_now
 from storage.tables import instant, micros
@@ -170,5 +170,5 @@ class Notifying:
 
 def _number(connection: Any, vault: Vault, subscriber: int) -> str:
     """The person's number, decrypted for this one message; empty unless they gave it and agreed to be written to."""
-    profile = people.read_profile(connection, vault, subscriber)
+    profile = profiles.read(connection, vault, subscriber)
     return str(profile.get(rules.NUMBER) or "") if profile.get(rules.NUMBER_AGREED) else ""

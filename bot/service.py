@@ -176,5 +176,7 @@ def _lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if row["heard"] and row["kind"] in ("text", "voice"):
             lines.append({"id": row["id"], "mine": True, "text": row["heard"], "at": at.isoformat()})
         for part, message in enumerate(row["said"] or ()):
-            lines.append({"id": row["id"] + (part + 1) / 10, "mine": False, **message, "at": at.isoformat()})
+            # A push has the id under which the page fetched it.
+            number = row["id"] if row["kind"] == "push" else row["id"] + (part + 1) / 10
+            lines.append({"id": number, "mine": False, **message, "at": at.isoformat()})
     return lines

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from storage import bulk, joining, notices, people, quizzes, referrals, surveys, tables, uniting
+from storage import bulk, joining, notices, people, profiles, quizzes, referrals, surveys, tables, uniting
 from storage.draft import INNER, Draft, Rare, Speaker, dumps
 from storage.incoming import Answer, Incoming
 from storage.ledger import Book, Posting, owner
@@ -180,7 +180,7 @@ class Effects:
             notices.agree(connection, self._agreed)
         if self._joinings:
             joining.write(connection, vault, self._joinings)
-        people.change_profiles(connection, vault, self._profiles)
+        profiles.change(connection, vault, self._profiles)
         for draft in self._erased:
             _erase(connection, draft)
 

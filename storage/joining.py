@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from storage import bulk, loading, notices, people, push_runs, stops, surveys, tables
+from storage import bulk, loading, notices, profiles, push_runs, stops, surveys, tables
 from storage.draft import Draft, Speaker
 from storage.incoming import Incoming
 from storage.tables import micros
@@ -241,10 +241,10 @@ def _drop_twin_timers(connection: Connection, pair: Pair) -> None:
 
 def _unite_profiles(connection: Connection, vault: Vault, pair: Pair) -> None:
     """What the younger told us goes on under the older's key; where both told something the older's stands."""
-    told = people.read_profile(connection, vault, pair.younger.id)
+    told = profiles.read(connection, vault, pair.younger.id)
     if told:
-        told |= people.read_profile(connection, vault, pair.older.id)
-        people.write_profile(connection, vault, pair.older.id, told)
+        told |= profiles.read(connection, vault, pair.older.id)
+        profiles.write(connection, vault, pair.older.id, told)
     for table in ("profile", "person_key"):
         connection.execute(text(f"DELETE FROM {table} WHERE subscriber = :y"), {"y": pair.younger.id})
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from storage import bulk, erasures, notices, quizzes, standing, surveys, tables
+from storage import erasures, notices, profiles, quizzes, standing, surveys
 from storage.tables import instant, micros
 from storage.vault import Vault
 
@@ -70,7 +69,7 @@ def by_code(connection: Connection, vault: Vault, code: str) -> dict[str, Any] |
     ).first()
     if row is None:
         return None
-    profile = read_profile(connection, vault, row.id)
+    profile = profiles.read(connection, vault, row.id)
     return {"id": row.id, "guest": bool(row.guest), "language": row.language, "profile": profile}
 
 
@@ -235,7 +234,7 @@ def export(connection: Connection, vault: Vault, subscriber: int) -> dict[str, A
     return {
         **show(connection, subscriber),
         "created_at": instant(one),
-        "profile": read_profile(connection, vault, subscriber),
+        "profile": profiles.read(connection, vault, subscriber),
         "messages": len(texts),
         "texts": [{"at": instant(r.at), "heard": r.heard, "said": json.loads(r.said or "[]")} for r in texts],
         "consents": [{"given": bool(r.given), "wording": r.wording, "at": instant(r.at)} for r in consents],
@@ -254,75 +253,33 @@ def export(connection: Connection, vault: Vault, subscriber: int) -> dict[str, A
     }
 
 
-def read_profile(connection: Connection, vault: Vault, subscriber: int) -> dict[str, Any]:
-    """What the person told us of themselves; empty when nothing, or when it was forgotten."""
-    row = connection.execute(
-        text(
-            "SELECT k.wrapped, p.sealed FROM person_key k JOIN profile p ON p.subscriber = k.subscriber "
-            "WHERE k.subscriber = :s"
-        ),
-        {"s": subscriber},
-    ).one_or_none()
-    return vault.open(vault.unwrap(bytes(row.wrapped)), bytes(row.sealed)) if row else {}
-
-
-def write_profile(connection: Connection, vault: Vault, subscriber: int, data: dict[str, Any]) -> None:
-    """Keep what the person told us, under a key of their own."""
-    wrapped = connection.execute(
-        text("SELECT wrapped FROM person_key WHERE subscriber = :s"), {"s": subscriber}
-    ).scalar()
-    if wrapped is None:
-        key, wrapped = vault.new_person_key()
-        connection.execute(
-            text("INSERT INTO person_key (subscriber, wrapped) VALUES (:s, :w)"), {"s": subscriber, "w": wrapped}
-        )
-    else:
-        key = vault.unwrap(bytes(wrapped))
-    connection.execute(
-        text(
-            "INSERT INTO profile (subscriber, sealed) VALUES (:s, :p) "
-            "ON CONFLICT (subscriber) DO UPDATE SET sealed = excluded.sealed"
-        ),
-        {"s": subscriber, "p": vault.seal(key, data)},
-    )
-
-
-def change_profiles(connection: Connection, vault: Vault, changes: Mapping[int, Mapping[str, Any]]) -> None:
-    """Change single fields of these locked people's profiles; None takes a field away. Set-wise."""
-    if not changes:
-        return
-    rows = bulk.select(
-        connection,
-        "SELECT k.subscriber, k.wrapped, p.sealed FROM person_key k LEFT JOIN profile p ON p.subscriber = k.subscriber "
-        "WHERE k.subscriber IN {set}",
-        sorted(changes),
-    )
-    known = {row.subscriber: (bytes(row.wrapped), row.sealed) for row in rows}
-    keys, profiles = [], []
-    for subscriber, fields in sorted(changes.items()):
-        wrapped, sealed = known.get(subscriber, (b"", None))
-        if wrapped:
-            key = vault.unwrap(wrapped)
-        else:
-            key, wrapped = vault.new_person_key()
-            keys.append((subscriber, wrapped))
-        before = vault.open(key, bytes(sealed)) if sealed else {}
-        after = {name: value for name, value in {**before, **fields}.items() if value is not None}
-        profiles.append((subscriber, vault.seal(key, after)))
-    bulk.insert(connection, tables.metadata.tables["person_key"], ("subscriber", "wrapped"), keys)
-    bulk.upsert(connection, tables.metadata.tables["profile"], ("subscriber", "sealed"), profiles)
-
-
 def conversation(connection: Connection, number: int, limit: int) -> list[dict[str, Any]]:
-    """The latest texts with one identity, oldest first: `id`, `at`, `kind`, `heard`, `said` (message trees)."""
+    """The latest texts with one identity, and the pushes that its page fetched since the first of them, oldest first:
+    `id`, `at`, `kind` (a push: `push`, and the id is its delivery's), `heard`, `said` (message trees)."""
     rows = connection.execute(
         text("SELECT id, at, kind, heard, said FROM text WHERE identity = :i ORDER BY id DESC LIMIT :n"),
         {"i": number, "n": limit},
     ).all()
-    return [
+    # Where what was said before is emptied or beyond the limit, a push alone would tell of a conversation that is gone.
+    emptied = (r.at for r in rows if r.said is None or (r.heard is None and r.kind in ("text", "voice")))
+    since = max(emptied, default=rows[-1].at if len(rows) == limit else 0)
+    pushed = connection.execute(
+        text(
+            "SELECT d.id, d.ended_at AS at, t.said, d.part FROM identity i JOIN delivery d "
+            "ON d.subscriber = i.subscriber AND d.identity = i.id JOIN text t ON t.id = d.text WHERE i.id = :i "
+            "AND d.run IS NOT NULL AND d.reason = 'fetched' AND d.due_at >= :since AND t.said IS NOT NULL "
+            "ORDER BY d.due_at DESC, d.id DESC LIMIT :n"
+        ),
+        {"i": number, "since": since, "n": limit},
+    ).all()
+    lines = [
         {"id": r.id, "at": instant(r.at), "kind": r.kind, "heard": r.heard, "said": json.loads(r.said or "[]")}
         for r in reversed(rows)
+    ] + [
+        {"id": r.id, "at": instant(r.at), "kind": "push", "heard": None, "said": [json.loads(r.said)[r.part]]}
+        for r in reversed(pushed)
     ]
+    return sorted(lines, key=lambda line: line["at"])[-limit:]
 
 
 def park(connection: Connection, number: int, now: datetime, until: datetime) -> None:
@@ -344,7 +301,7 @@ def park(connection: Connection, number: int, now: datetime, until: datetime) ->
     notices.leave(connection, number)
     elsewhere = text("SELECT 1 FROM identity WHERE subscriber = :s AND address IS NOT NULL LIMIT 1")
     if not connection.execute(elsewhere, {"s": person}).first():
-        _destroy_profile(connection, person)
+        profiles.destroy(connection, person)
 
 
 def forget(connection: Connection, subscriber: int, now: datetime, until: datetime) -> tuple[str, ...]:
@@ -354,7 +311,7 @@ def forget(connection: Connection, subscriber: int, now: datetime, until: dateti
     tie to what is kept is cut.
     """
     erasures.note(connection, "forgotten", "subscriber", subscriber, now, until)
-    _destroy_profile(connection, subscriber)
+    profiles.destroy(connection, subscriber)
     standing.forget_reasons(connection, subscriber)
     quizzes.forget(connection, subscriber)
     surveys.forget(connection, subscriber)
@@ -376,8 +333,3 @@ def forget(connection: Connection, subscriber: int, now: datetime, until: dateti
         {"until": micros(until), "s": subscriber},
     )
     return KEPT_AFTER_FORGETTING
-
-
-def _destroy_profile(connection: Connection, subscriber: int) -> None:
-    connection.execute(text("DELETE FROM person_key WHERE subscriber = :s"), {"s": subscriber})
-    connection.execute(text("DELETE FROM profile WHERE subscriber = :s"), {"s": subscriber})

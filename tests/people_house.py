@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from storage import acts, holds, ledger, people, story
+from storage import acts, holds, ledger, people, profiles, story
 from storage.incoming import Incoming
 from tests.console_house import ConsoleHouse
 
@@ -77,7 +77,7 @@ def fill(house: ConsoleHouse) -> Filled:
     def write(connection: Any) -> None:
         from sqlalchemy import text
 
-        people.write_profile(connection, vault, one, {"name": name, "note": HOSTILE})
+        profiles.write(connection, vault, one, {"name": name, "note": HOSTILE})
         now = house.app.now()
         posting = ledger.Posting(
             "seed", "points", "mint/points", ledger.person(one, "points"), 1280, CAMPAIGN, 1, "redeem"

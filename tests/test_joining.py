@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from bot.schedule import Schedule
 from campaigns import checkin, consent
 from campaigns.joining import VALID, WRONG_MAX, new_code
-from storage import holds, joining, ledger, people, retention
+from storage import holds, joining, ledger, people, profiles, retention
 from storage.group import CODE_LETTERS
 from storage.ledger_check import check
 from storage.tables import micros
@@ -395,8 +395,8 @@ def test_profile_texts_and_language_come_together_and_are_forgotten_together(dat
             older, younger = await known(talk, WECHAT, TELEGRAM)
             await talk.say("English", channel="telegram", who="77")
             with writing(talk) as connection:
-                people.write_profile(connection, talk.vault, older, {"name": "王"})
-                people.write_profile(connection, talk.vault, younger, {"name": "Wang", "phone": "138"})
+                profiles.write(connection, talk.vault, older, {"name": "王"})
+                profiles.write(connection, talk.vault, younger, {"name": "Wang", "phone": "138"})
             assert "Connected" in await join(talk, TELEGRAM, WECHAT)
             with talk.store.read() as connection:
                 known_now = people.export(connection, talk.vault, older)

@@ -13,7 +13,7 @@ from campaigns.desk import Desk, apply_plan
 from campaigns.poster import drawing
 from content.bundle import Bundle
 from content.posters import setting
-from storage import people
+from storage import people, profiles
 from tests.talking import NOON, SHIPPED, Talk, run, talking
 
 WHO = "oRef0000000000000000000000A1"
@@ -30,7 +30,7 @@ def person(talk: Talk, who: str = WHO, channel: str = "wechat") -> dict[str, Any
     with talk.store.read() as connection:
         number = people.find(connection, talk.vault, channel, "main", who)
         assert number
-        return people.show(connection, number) | {"profile": people.read_profile(connection, talk.vault, number)}
+        return people.show(connection, number) | {"profile": profiles.read(connection, talk.vault, number)}
 
 
 def everywhere(talk: Talk, besides: tuple[str, ...]) -> str:
@@ -115,7 +115,7 @@ def test_a_name_leaves_other_details_alone_and_goes_when_forgotten(database_url:
             await talk.hear("海报")
             number = person(talk)["id"]
             with talk.store.begin() as connection:
-                people.write_profile(connection, talk.vault, number, {"number": "13800000000"})
+                profiles.write(connection, talk.vault, number, {"number": "13800000000"})
             await talk.hear("海报名字")
             await talk.hear("阿芳")
             assert person(talk)["profile"] == {"number": "13800000000", "poster_name": "阿芳"}

@@ -24,7 +24,7 @@ from bot.sender import Sender
 from bot.settings import NoticeTemplates, SmsSettings
 from bot.sms import HttpProvider
 from campaigns import notices as rules
-from storage import deliveries, notices, people
+from storage import deliveries, notices, people, profiles
 from storage.store import machine_now
 from tests.push_house import Line
 from tests.sealing import PatientSealer as Sealer
@@ -125,7 +125,7 @@ class House:
         """Anne gives her number."""
         (row,) = await self.rows("SELECT MIN(id) AS id FROM subscriber")
         profile = {rules.NUMBER: "+8613800000001", rules.NUMBER_AGREED: agreed}
-        await self.talk.writer.run(lambda c: people.write_profile(c, self.talk.vault, row.id, profile))
+        await self.talk.writer.run(lambda c: profiles.write(c, self.talk.vault, row.id, profile))
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from storage import acts, ledger, people, retention, schema
+from storage import acts, ledger, people, profiles, retention, schema
 from storage.ledger import Posting
 from storage.store import Store, machine_now
 from storage.tables import micros
@@ -157,10 +157,10 @@ def test_history_is_signed_and_newest_first(connection: Connection) -> None:
 
 def test_profile_is_read_only_under_the_persons_key(connection: Connection) -> None:
     number, _ = person(connection, "o-1")
-    assert people.read_profile(connection, VAULT, number) == {}
-    people.write_profile(connection, VAULT, number, {"name": "王芳"})
-    people.write_profile(connection, VAULT, number, {"name": "王芳", "phone": "13800138000"})
-    assert people.read_profile(connection, VAULT, number) == {"name": "王芳", "phone": "13800138000"}
+    assert profiles.read(connection, VAULT, number) == {}
+    profiles.write(connection, VAULT, number, {"name": "王芳"})
+    profiles.write(connection, VAULT, number, {"name": "王芳", "phone": "13800138000"})
+    assert profiles.read(connection, VAULT, number) == {"name": "王芳", "phone": "13800138000"}
     sealed = bytes(one(connection, "SELECT sealed FROM profile"))
     assert "王芳".encode() not in sealed
     assert b"13800138000" not in sealed
@@ -168,7 +168,7 @@ def test_profile_is_read_only_under_the_persons_key(connection: Connection) -> N
 
 def test_export_holds_everything(connection: Connection) -> None:
     number, own = person(connection, "o-1")
-    people.write_profile(connection, VAULT, number, {"name": "王芳"})
+    profiles.write(connection, VAULT, number, {"name": "王芳"})
     talk(connection, number, own, "签到")
     insert(connection, "consent", subscriber=number, given=True, wording="menu#1", at=micros(NOW))
     acts.event(connection, "checked_in", "subscriber", "c", 1, NOW, {"streak": 2}, number)
@@ -194,16 +194,52 @@ def test_conversation_is_the_latest_oldest_first(connection: Connection) -> None
     assert [row["heard"] for row in people.conversation(connection, own, 3)] == ["m2", "m3", "m4"]
 
 
+def pushed(connection: Connection, subscriber: int, own: int, said: str, at: datetime, **more: Any) -> int:
+    """A push that the person's page fetched; its words belong to nobody."""
+    known = {"subscriber": 0, "at": micros(at), "kind": "push", "said": json.dumps([{"text": said}])}
+    number = queue(connection, subscriber, own, insert(connection, "text", **known), more.pop("state", "sent"))
+    set_ = {"run": 1, "lane": 1, "reason": "fetched", "due_at": micros(at), "ended_at": micros(at)} | more
+    names = ", ".join(f"{name} = :{name}" for name in set_)
+    connection.execute(text(f"UPDATE delivery SET {names} WHERE id = :id"), {"id": number, **set_})
+    return number
+
+
+def test_a_conversation_tells_the_pushes_its_page_fetched_where_they_came(connection: Connection) -> None:
+    number, own = person(connection, "g-1", channel="web")
+    elsewhere = identity(connection, number, "g-2", "web")
+    hours = [NOW + timedelta(hours=hour) for hour in range(9)]
+    talk(connection, number, own, "first", hours[0])
+    delivery = pushed(connection, number, own, "push", hours[1])
+    talk(connection, number, own, "second", hours[2])
+    pushed(connection, number, elsewhere, "not here", hours[3])
+    pushed(connection, number, own, "still waits", hours[3], state="queued", reason="")
+    pushed(connection, number, own, "went by another way", hours[3], reason="")
+    pushed(connection, number, own, "later", hours[4])
+
+    def told(limit: int = 50) -> list[str]:
+        rows = people.conversation(connection, own, limit)
+        return [row["heard"] or row["said"][0]["text"] for row in rows if row["heard"] or row["said"]]
+
+    assert told() == ["first", "push", "second", "later"]
+    assert told(2) == ["second", "later"] and told(1) == ["later"]
+    assert people.conversation(connection, own, 50)[1]["id"] == delivery
+    talk(connection, number, own, "forget me", hours[5])
+    people.forget(connection, number, hours[5], LATER)
+    assert told() == ["你说：forget me"]  # the answer that is still on its way
+    pushed(connection, number, own, "after it", hours[6])
+    assert told() == ["你说：forget me", "after it"]
+
+
 def test_leaving_an_account_erases_what_it_knew_and_keeps_the_balance(connection: Connection) -> None:
     number, own = person(connection, "o-1")
-    people.write_profile(connection, VAULT, number, {"name": "王芳"})
+    profiles.write(connection, VAULT, number, {"name": "王芳"})
     award(connection, "a", ledger.person(number, "points"), 10)
     words = talk(connection, number, own, "private")
     states = {state: queue(connection, number, own, words, state) for state in ("passive", "queued", "sending", "sent")}
     people.park(connection, own, NOW, LATER)
     row = connection.execute(text("SELECT address, following, parked_until FROM identity WHERE id = :i"), {"i": own})
     assert tuple(row.one()) == (None, False, micros(LATER))
-    assert people.read_profile(connection, VAULT, number) == {}
+    assert profiles.read(connection, VAULT, number) == {}
     assert one(connection, "SELECT COUNT(*) FROM person_key") == 0
     assert people.export(connection, VAULT, number)["texts"] == []
     ended = dict(connection.execute(text("SELECT id, state FROM delivery")).all())
@@ -220,11 +256,11 @@ def test_leaving_an_account_erases_what_it_knew_and_keeps_the_balance(connection
 def test_leaving_one_account_keeps_what_another_still_needs(connection: Connection) -> None:
     number, own = person(connection, "o-1")
     other = identity(connection, number, "77", "telegram")
-    people.write_profile(connection, VAULT, number, {"name": "王芳"})
+    profiles.write(connection, VAULT, number, {"name": "王芳"})
     talk(connection, number, own, "on wechat")
     talk(connection, number, other, "on telegram")
     people.park(connection, own, NOW, LATER)
-    assert people.read_profile(connection, VAULT, number) == {"name": "王芳"}
+    assert profiles.read(connection, VAULT, number) == {"name": "王芳"}
     assert [row["heard"] for row in people.export(connection, VAULT, number)["texts"]] == ["on telegram"]
 
 
@@ -233,13 +269,13 @@ def test_forgetting_destroys_key_details_and_texts_but_the_answer(connection: Co
     other = identity(connection, number, "77", "telegram")
     stranger, theirs = person(connection, "o-2")
     talk(connection, stranger, theirs, "another's")
-    people.write_profile(connection, VAULT, number, {"name": "王芳"})
+    profiles.write(connection, VAULT, number, {"name": "王芳"})
     answer = talk(connection, number, own, "忘记我", NOW + timedelta(seconds=1))
     talk(connection, number, other, "earlier, with a higher id", NOW)
     award(connection, "a", ledger.person(number, "points"), 10)
     kept = people.forget(connection, number, NOW, LATER)
     assert set(kept) == {"ledger", "once", "law"}
-    assert people.read_profile(connection, VAULT, number) == {}
+    assert profiles.read(connection, VAULT, number) == {}
     rows = connection.execute(text("SELECT id, heard, said FROM text WHERE subscriber = :s"), {"s": number}).all()
     assert all(row.heard is None for row in rows)
     assert [row.id for row in rows if row.said] == [answer]

@@ -15,7 +15,7 @@ from bot import dialogue
 from campaigns import blocking, checkin, rights
 from campaigns import standing as acts
 from campaigns.desk import ActRefused, NotAllowed
-from storage import holds, ledger, people, referrals, retention, standing
+from storage import holds, ledger, people, profiles, referrals, retention, standing
 from storage.incoming import Incoming
 from tests.standing_house import ME, act, counted, number, proved, rows, shown
 from tests.talking import run, talking
@@ -120,7 +120,7 @@ def test_a_form_left_by_the_block_is_not_filled_after_it(database_url: str) -> N
             act(talk, "unblock", number(talk))
             await talk.say("欧阳")
             with talk.store.read() as connection:
-                assert people.read_profile(connection, talk.vault, number(talk)) == {}
+                assert profiles.read(connection, talk.vault, number(talk)) == {}
 
     run(journey())
 

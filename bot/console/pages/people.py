@@ -18,7 +18,7 @@ from bot.console.visit import Missing, Visit
 from campaigns import revealing
 from campaigns.asked import not_to_undo
 from campaigns.desk import ActRefused, may_see, sees
-from storage import notices, proposals, story
+from storage import notices, profiles, proposals, story
 from storage import people as kept
 
 KINDS = {"people.revealed": ("查看个人信息", "Looked at personal fields")}
@@ -93,7 +93,7 @@ def _read(visit: Visit, connection: Any, number: int, revealed: bool) -> dict[st
     return {
         "one": one,
         "identities": story.identities(connection, number, _LINES),
-        "profile": kept.read_profile(connection, visit.app.vault, number) if revealed else None,
+        "profile": profiles.read(connection, visit.app.vault, number) if revealed else None,
         "consents": story.consents(connection, number, _LINES),
         "accounts": [row for row in story.accounts(connection, number) if row["amount"] or row["held"]],
         "moves": moves[:_MOVES],
