@@ -1,5 +1,5 @@
-"""A push on our own page in a real browser: an open page has it at once, who is away on the next visit, and either finds
-it again among what was said.
+"""A push on our own page in a real browser: an open page has it at once, who is away has it on the next visit, and
+either finds it again among what was said.
 """
 
 from __future__ import annotations
