@@ -101,7 +101,8 @@ class App:
             *(self.writer.run, self.channels, templates, self.sms, self.vault),
             *(lambda: self.writer.library if self.writer else self.read_library(), self.now),
         )
-        self.sender = Sender(self.writer.run, self.channels, self.now, holder, self.pushes.runs, notices.further)
+        ways = notices.further, notices.pushed
+        self.sender = Sender(self.writer.run, self.channels, self.now, holder, self.pushes.runs, *ways)
         self.house.on_release = self.sender.wake
         daily = [job.daily for job in followers.of(self)]
         sealer = Sealer(self.store, self.vault)
@@ -157,8 +158,7 @@ class App:
         """A revision of the (first) campaign, as stored. Raises KeyError when there is no such revision."""
         with self.store.read() as connection:
             files = revisions.files(connection, self._campaign, number)
-        asking = {f"wechat:{name}": table.asking for name, table in self.settings.accounts("wechat")}
-        return Library(Bundle.of(files), number, words(), self.settings.service.public_url, asking)
+        return Library(Bundle.of(files), number, words(), self.settings.service.public_url, self.settings.asking)
 
     def read_library(self) -> Library:
         """The applied revision of the (first) campaign."""

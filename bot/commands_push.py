@@ -260,7 +260,7 @@ def _act(context: typer.Context, asked: dict[str, Any]) -> dict[str, Any]:
     settings = terminal.settings_of(context)
 
     def here(connection: Any, asked: dict[str, Any], now: datetime) -> dict[str, Any]:
-        library = _applied(connection, settings.service.public_url)
+        library = _applied(connection, settings)
         return perform(connection, asked, now, library, _ways(settings), alone=not settings.console.second_person)
 
     try:
@@ -269,7 +269,7 @@ def _act(context: typer.Context, asked: dict[str, Any]) -> dict[str, Any]:
         raise refuse(refused.zh, refused.en) from None
 
 
-def _applied(connection: Any, address: str) -> Library:
+def _applied(connection: Any, settings: Any) -> Library:
     from campaigns import words
     from campaigns.desk import ActRefused
     from content.bundle import Bundle
@@ -281,7 +281,8 @@ def _applied(connection: Any, address: str) -> Library:
         raise ActRefused("还没有应用过方案，先运行 koukou plan apply", "no plan was applied yet: koukou plan apply")
     number = revisions.current(connection, known[0])
     assert number is not None
-    return Library(Bundle.of(revisions.files(connection, known[0], number)), number, words(), address)
+    files = revisions.files(connection, known[0], number)
+    return Library(Bundle.of(files), number, words(), settings.service.public_url, settings.asking)
 
 
 def _ways(settings: Any) -> dict[str, list[str]]:
@@ -298,6 +299,7 @@ def _ways(settings: Any) -> dict[str, list[str]]:
             if name == "wechat":
                 can = TABLE[table.kind, table.verified]
                 ways = [way for way, needs in (("service", CUSTOMER_SERVICE), ("mass", MASS)) if needs in can]
+                ways += ["notice"] if table.push_template else []
             for way in ways:
                 by_way.setdefault(way, []).append(f"{name}:{account}")
     return by_way

@@ -1,4 +1,5 @@
-"""Takes a notice whose reply was refused along the other ways, in the order of `campaigns/notices.py`.
+"""Takes a notice whose reply was refused along the other ways, in the order of `campaigns/notices.py`; and a push that
+goes as a subscription notice.
 
 Promises that each way is written down in a commit right before its request, that the next is tried only after a
 certain refusal, and that nothing in doubt is sent a second time unless its receiver knows our key.
@@ -17,8 +18,10 @@ from bot.channels import Outcome, Parcel
 from bot.settings import NoticeTemplates
 from bot.sms import Provider
 from campaigns import notices as rules
+from content.articles import headline
 from content.library import Library
 from storage import notices, profiles, rates
+from storage.deliveries import Claimed
 from storage.notices import Home, UnderWay
 from storage.store import machine_now
 from storage.tables import instant, micros
@@ -79,6 +82,28 @@ class Notifying:
             return Outcome("doubtful", refused.reason)
         # Refused, not failed: so that it waits for an answer, whatever the last fault was.
         return Outcome("refused", refused.reason)
+
+    async def pushed(self, row: Claimed) -> Outcome:
+        """Send a push as the subscription notice that its person agreed to; its first line, or its title, is the text.
+
+        The yes is used up in a commit before the request, so that one is one notice; a tap opens the campaign page.
+        """
+        known, library = self._templates.get(row.account, {}).get(rules.PUSH), self._library()
+        if known is None or not known.subscription:
+            return Outcome("refused", "no_capability")
+        template, identity = known.subscription, row.identity
+        blocked = await self._run(lambda connection: notices.spend(connection, identity, template))
+        if blocked == "no_consent":
+            return Outcome("refused", "consent_refused")
+        if blocked:
+            return Outcome("slow", blocked, 1.0)
+        shown = {"text": headline(str(row.message.get("text", ""))), "day": _day(library, self._now())}
+        filled = {name: value.format_map(shown) for name, value in known.subscription_fields.items()}
+        page = library.fill("{address}", library.plan.languages[0])
+        ended: Outcome = await self._channels[row.account].subscription_notice(row.address, template, filled, page)
+        if ended.state in (*_NOT_SENT, "retry", "slow"):
+            await self._run(lambda connection: notices.give_back(connection, identity, template, ended.reason))
+        return ended
 
     def _ways(self, notice: UnderWay) -> Iterator[tuple[str, Home | None]]:
         """Each way that may be open beyond the reply that was refused, in order."""
@@ -158,14 +183,17 @@ class Notifying:
             parcel = Parcel(notice.id, home.address, notice.message, heard, home.heard_kind, home.sent_since)
             told: Outcome = await channel.send(parcel)
             return told
-        day = instant(notice.at).astimezone(library.plan.zone).date().isoformat()
-        shown = {**notice.data, "text": text, "day": day}
+        shown = {**notice.data, "text": text, "day": _day(library, instant(notice.at))}
         filled = {name: value.format_map(shown) for name, value in fields.items()}
         if way == "template":
             told = await channel.template_message(home.address, template, filled, "service")
         else:
             told = await channel.subscription_notice(home.address, template, filled)
         return told
+
+
+def _day(library: Library, moment: datetime) -> str:
+    return moment.astimezone(library.plan.zone).date().isoformat()
 
 
 def _number(connection: Any, vault: Vault, subscriber: int) -> str:

@@ -68,13 +68,15 @@ class Sender:
         holder: str,
         runs: Callable[[Any, datetime], Sequence[int]] = lambda connection, now: (),
         further: Callable[[int, str, Outcome], Awaitable[Outcome]] | None = None,
+        noticed: Callable[[Claimed], Awaitable[Outcome]] | None = None,
     ) -> None:
         """`holder` must be unique to this process. Channels whose people fetch are left alone.
 
         `runs` says which runs of pushes may be sent at a moment of campaign time, in order. `further` takes an answer
-        that was refused (its delivery, account and outcome) along other ways, if it is a notice.
+        that was refused (its delivery, account and outcome) along other ways, if it is a notice. `noticed` sends a push
+        whose way is a notice.
         """
-        self._further = further
+        self._further, self._noticed = further, noticed
         self._runs = runs
         self._run, self._now, self._holder = run, now, holder
         self._channels = {f"{channel.name}:{channel.account}": channel for channel in channels if not channel.pulls()}
@@ -242,6 +244,8 @@ class Sender:
         heard_at = None if row.heard_at is None else instant(row.heard_at)
         parcel = Parcel(row.id, row.address, row.message, heard_at, row.heard_kind, row.sent_since)
         try:
+            if self._noticed and row.way == "notice":
+                return await self._noticed(row)
             outcome = await channel.send(parcel)
             if self._further and outcome.state in ("refused", "failed") and not row.pushed:
                 outcome = await self._further(row.id, row.account, outcome)

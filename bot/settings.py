@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
-from campaigns.notices import KINDS, SHOWN_IN_ALL
+from campaigns.notices import KINDS, PUSH, SHOWN_IN_ALL
 
 Steps = tuple[str | int, ...]
 
@@ -168,6 +168,11 @@ def _notice_templates(known: dict[str, NoticeTemplates]) -> dict[str, NoticeTemp
         if kind not in KINDS:
             kinds = ", ".join(sorted(KINDS))
             raise _wrong(f"没有叫 {kind!r} 的通知；有：{kinds}", f"no notice is called {kind!r}; there are: {kinds}")
+        if kind == PUSH and templates.template:
+            raise _wrong(
+                "推送不能用模板消息发（平台不许营销）；请填 subscription",
+                "a push cannot be a template message, which may carry no marketing; set subscription",
+            )
         may = KINDS[kind] | SHOWN_IN_ALL
         for name, fields in (
             (templates.template, templates.template_fields),
@@ -212,6 +217,11 @@ class WeChatAccount(Table):
         if not (self.enabled and self.kind == "service" and self.verified):
             return {}
         return {kind: known.subscription for kind, known in self.notices.items() if known.subscription}
+
+    @property
+    def push_template(self) -> str:
+        """The template by which a push may go to who agreed to one; empty where there is none."""
+        return self.asking.get(PUSH, "")
 
     def lacks(self) -> Iterator[tuple[str, str, str]]:
         """What the platform gives every account, in the form it gives it."""
@@ -308,6 +318,11 @@ class Settings(Table):
         """The accounts of a channel by name, `main` first, enabled or not; none for a channel that has no table."""
         table = getattr(self.channels, channel, None)
         return [(MAIN, table), *getattr(table, "accounts", {}).items()] if table else []
+
+    @property
+    def asking(self) -> dict[str, dict[str, str]]:
+        """By account (`wechat:main`), the templates for which a page of ours may ask a yes, by kind of notice."""
+        return {f"wechat:{name}": table.asking for name, table in self.accounts("wechat")}
 
     def secrets(self) -> list[str]:
         """Every value that must never be written anywhere."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from campaigns import notices
 from campaigns.turn import Turn
 
 CLAUSES = ("leave",)
@@ -42,6 +43,7 @@ def answer(turn: Turn, command: str) -> None:
         turn.remember("consent", {})
         turn.note("returned")
         turn.say("consent.returned", "menu", "leave")
+        notices.ask(turn, notices.PUSH)
     elif not has_left(turn):
         turn.say("menu.all", "checkin", "points", "help")
     else:

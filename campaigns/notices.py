@@ -20,8 +20,10 @@ from storage.tables import instant, micros
 # The first that is open is taken. One that certainly did not send leads to the next, one in doubt does not.
 WAYS: Final = ("reply", "template", "subscription", "sms", "bundle")
 # By kind, what stands in its values; a template of WeChat may show these beside `text` and `day`.
-KINDS: Final[Mapping[str, frozenset[str]]] = {"friend_came": frozenset({"total"})}
-ASKED_BY: Final[Mapping[str, str]] = {"friend_came": "notices.ask_friend_came"}  # how a yes is asked for
+PUSH: Final = "push"  # no service notice: a push to whoever agreed to one, where nothing else is open
+KINDS: Final[Mapping[str, frozenset[str]]] = {"friend_came": frozenset({"total"}), PUSH: frozenset()}
+# How a yes is asked for.
+ASKED_BY: Final[Mapping[str, str]] = {"friend_came": "notices.ask_friend_came", PUSH: "notices.ask_push"}
 SHOWN_IN_ALL: Final = frozenset({"text", "day"})
 # Where a person's number stands among what they told us, and whether they agreed to text messages about it.
 NUMBER, NUMBER_AGREED = "mobile", "mobile_notices"

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from campaigns import push_audience, pushing
 from campaigns.desk import Desk
+from campaigns.notices import PUSH
 from content import pushes as saying
 from content.library import Library
 from content.occasions import following, recurs
@@ -139,6 +140,7 @@ def rule(push: Push, library: Library, ways: Mapping[str, Sequence[str]], now: d
         audience=audience,
         bots=ways.get("bot", ()),
         service=ways.get("service", ()),
+        notices=_templates(library, ways.get("notice", ())),
         mass=ways.get("mass", ()) if push.content.get("wechat") == "mass" else (),
         pages=ways.get("page", ()),
         most=social.most_a_week if social else None,
@@ -146,6 +148,12 @@ def rule(push: Push, library: Library, ways: Mapping[str, Sequence[str]], now: d
         first=int(push.limits["first"]),
         rest=timedelta(minutes=int(push.limits["rest"])),
     )
+
+
+def _templates(library: Library, accounts: Sequence[str]) -> dict[str, str]:
+    """The templates of pushes on those of the accounts that have one."""
+    found = {account: library.asking.get(account, {}).get(PUSH, "") for account in accounts}
+    return {account: template for account, template in found.items() if template}
 
 
 def _end(desk: Desk, run: Run, state: str) -> None:

@@ -22,7 +22,7 @@ MAX_TRIES: Final = 5
 RESENT: Final = "resent"  # the reason of a row that may have been sent before: it is repeated once, and not again
 
 _SECOND = 1_000_000
-_UNCOUNTED = "bot"  # the way on which any number may follow a person's last act
+_UNCOUNTED = ("bot", "notice")  # ways on which any number may follow a person's last act
 _LONGEST_BACKOFF = 300
 # Said so that no database takes the index of open rows to look up one person, whatever its statistics are.
 _NOT_ENDED = "state NOT IN ('sent', 'handed_over', 'refused', 'failed', 'doubtful')"
@@ -59,6 +59,7 @@ class Claimed(NamedTuple):
     heard_kind: str
     sent_since: int
     pushed: bool = False  # it is a push's, and no answer
+    way: str | None = None  # of a push
 
 
 class Ended(NamedTuple):
@@ -155,7 +156,7 @@ def _pick(connection: Connection, which: str, *values: Any) -> list[Any]:
         "AND (e.run IS NULL OR EXISTS (SELECT 1 FROM push_run r WHERE r.id = e.run "
         "AND r.state IN ('opening', 'running'))))) LIMIT 1 OFFSET 0) "
         f"ORDER BY d.due_at LIMIT ?{locking}) "
-        "SELECT p.id, p.subscriber, p.identity, i.address, t.said, p.part, p.kind, p.run, p.reason, "
+        "SELECT p.id, p.subscriber, p.identity, i.address, t.said, p.part, p.kind, p.run, p.way, p.reason, "
         f"{_UNLAWFUL} AS why, i.heard_at, i.heard_kind, i.sent_since FROM picked p "
         "JOIN subscriber s ON s.id = p.subscriber JOIN identity i ON i.id = p.identity "
         f"JOIN text t ON t.id = p.text WHERE p.id + 0 = p.id ORDER BY p.due_at, p.id{holding}",
@@ -198,7 +199,7 @@ def finish(connection: Connection, results: Iterable[Ended], machine_now: int, a
     changed = [_ended(row, by_claim[row.id, row.lease], machine_now, at) for row in ours]
     bulk.update(connection, _TABLE, "id", ("state", "reason", "lease", "lease_until", "tries", "ended_at"), changed)
     sent = [row for row in ours if _counts(by_claim[row.id, row.lease])]
-    counts.update(row.identity for row in sent if row.way != _UNCOUNTED)
+    counts.update(row.identity for row in sent if row.way not in _UNCOUNTED)
     identities = [(count, identity) for identity, count in sorted(counts.items())]
     bulk.update(connection, tables.metadata.tables["identity"], "id", ("sent_since+",), identities)
     late = [row.id for row in ours if _is_late(row, by_claim[row.id, row.lease])]
@@ -234,7 +235,7 @@ def _all_sent(
             lease,
         )
         ended.update(number for number, _, _ in rows)
-        counts.update(identity for _, identity, way in rows if way != _UNCOUNTED)
+        counts.update(identity for _, identity, way in rows if way not in _UNCOUNTED)
     return ended
 
 
@@ -372,7 +373,7 @@ def _doubt(kind: str, tries: int, before: str, reason: str) -> tuple[str, str]:
 
 def _claimed(row: Any, account: str, lease: str, message: dict[str, Any]) -> Claimed:
     # By position, for so many rows: names cost more than the rest of it.
-    known = (row.heard_at, row.heard_kind, row.sent_since, row.run is not None)
+    known = (row.heard_at, row.heard_kind, row.sent_since, row.run is not None, row.way)
     whom = (row.subscriber, row.identity, row.address or "")
     return Claimed(row.id, lease, account, *whom, message, row.kind, *known)
 

@@ -181,13 +181,9 @@ def begin(connection: Connection, notice: int, way: str, identity: int, template
 
     Returns what stands in its way, if anything: `stopped` (emergency stop) or `no_consent`.
     """
-    if not connection.execute(text(f"SELECT 1 WHERE {GOING}")).first():
-        return "stopped"
-    who = {"i": identity, "t": template}
-    if way == "subscription":
-        sql = "UPDATE notice_consent SET remaining = remaining - 1 WHERE identity = :i AND template = :t"
-        if not connection.execute(text(f"{sql} AND remaining > 0"), who).rowcount:
-            return "no_consent"
+    blocked = spend(connection, identity, template if way == "subscription" else "")
+    if blocked:
+        return blocked
     if way == "reply":
         connection.execute(text("UPDATE identity SET sent_since = sent_since + 1 WHERE id = :i"), {"i": identity})
     connection.execute(text("UPDATE notice SET way = :way WHERE id = :n"), {"way": way, "n": notice})
@@ -196,11 +192,33 @@ def begin(connection: Connection, notice: int, way: str, identity: int, template
 
 def take_back(connection: Connection, notice: int, way: str, identity: int, template: str, reason: str) -> None:
     """It certainly did not go this way: its consent is free again, or forgotten where the platform knows of none."""
-    who = {"i": identity, "t": template}
     connection.execute(text("UPDATE notice SET way = '' WHERE id = :n"), {"n": notice})
-    if way == "subscription" and reason == "consent_refused":
+    if way == "subscription":
+        give_back(connection, identity, template, reason)
+
+
+# ---- consents
+
+
+def spend(connection: Connection, identity: int, template: str) -> str:
+    """Use up one yes for a template, if one is named, to be committed right before the request.
+
+    Returns what stands in its way, if anything: `stopped` (emergency stop) or `no_consent`.
+    """
+    if not connection.execute(text(f"SELECT 1 WHERE {GOING}")).first():
+        return "stopped"
+    if not template:
+        return ""
+    sql = "UPDATE notice_consent SET remaining = remaining - 1 WHERE identity = :i AND template = :t AND remaining > 0"
+    return "" if connection.execute(text(sql), {"i": identity, "t": template}).rowcount else "no_consent"
+
+
+def give_back(connection: Connection, identity: int, template: str, reason: str) -> None:
+    """It certainly was not sent: its yes is free again, or forgotten where the platform knows of none."""
+    who = {"i": identity, "t": template}
+    if reason == "consent_refused":
         connection.execute(text("DELETE FROM notice_consent WHERE identity = :i AND template = :t"), who)
-    elif way == "subscription":
+    else:
         sql = "UPDATE notice_consent SET remaining = remaining + 1 WHERE identity = :i AND template = :t"
         connection.execute(text(sql), who)
 

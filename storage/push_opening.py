@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,12 +33,14 @@ class Rule:
 
     Accounts are `channel:account`. `most` pushes may reach a person within seven days (None: any number), of them
     `monthly` mass sends since `month` began. `first` is the share of people, per ten thousand, who get it at once; the
-    others `rest` later.
+    others `rest` later. Who can get it neither by customer-service message nor by mass send gets the notice of the
+    account's template where a yes of theirs is unused.
     """
 
     audience: Audience
     bots: Sequence[str] = ()  # may write to whoever follows
     service: Sequence[str] = ()  # within the window and count
+    notices: Mapping[str, str] = field(default_factory=dict)  # by subscription notice: account → template, see below
     mass: Sequence[str] = ()  # by mass send
     pages: Sequence[str] = ()  # where people fetch
     most: int | None = None
@@ -118,6 +120,7 @@ def _values(rule: Rule, now: datetime) -> dict[str, Any]:
         **{"heard": micros(now - _WINDOW + _MARGIN), "active": _MOST_ACTIVE, "week": micros(now - timedelta(days=7))},
         **{"most": rule.most, "month": micros(rule.month) if rule.month else 0, "monthly": rule.monthly},
         **{name: list(getattr(rule, name)) or [""] for name in ("bots", "service", "mass", "pages")},
+        **({"noticed": list(rule.notices), "templates": list(rule.notices.values())} if rule.notices else {}),
     }
 
 
@@ -132,7 +135,9 @@ def _statement(connection: Connection, rule: Rule, said: str, mine: str, what: s
     # All identities of the range are read at once: a rule is taken for rarer than it is, and then each is looked up.
     # Behind a fence a row's way is decided once and handed on; materialised, it would be copied at every step besides.
     kept, fence = ("MATERIALIZED", "") if connection.dialect.name == "sqlite" else ("NOT MATERIALIZED", "OFFSET 0")
+    noticed = f"i.account IN :noticed AND {_AGREED}" if rule.notices else "FALSE"
     said_so = {"text": said, "cap": cap, "typed": _TYPED, "mine": mine, "kept": kept, "fence": fence}
+    said_so["noticed"] = noticed
     return _BEST.format(people="{people}", **said_so) + what
 
 
@@ -144,10 +149,14 @@ def _text_of(texts: Mapping[str, int]) -> str:
     return f"CASE p.language {whens}ELSE {spoken} END" if others else spoken
 
 
+_AGREED = (
+    "EXISTS (SELECT 1 FROM notice_consent c WHERE c.identity = i.id AND c.template IN :templates AND c.remaining > 0)"
+)
 # Of each person's identities the best: one that can be written to now, where they spoke last; else by mass send; else
-# where they fetch; else the one that tells why not. Somebody whom uniting gave a row that was another's is met again
-# where the numbers of both differ: `mine` counts rows of this run. Everything is read once for the range, through the
-# indexes that begin with the person; `run IS NOT NULL` would offer that of all pushes, to be read whole.
+# by a notice they agreed to, which is sent at most once; else where they fetch; else the one that tells why not.
+# Somebody whom uniting gave a row that was another's is met again where the numbers of both differ: `mine` counts rows
+# of this run. Everything is read once for the range, through the indexes that begin with the person; `run IS NOT NULL`
+# would offer that of all pushes, to be read whole.
 _BEST = f"""
 WITH audience AS {{kept}} (SELECT * FROM {{people}} AS p), pushed AS MATERIALIZED (
   SELECT subscriber, COUNT(CASE WHEN run = :run THEN 1 END) AS mine,
@@ -161,7 +170,9 @@ WITH audience AS {{kept}} (SELECT * FROM {{people}} AS p), pushed AS MATERIALIZE
          WHEN i.account IN :bots THEN 'bot'
          WHEN i.account IN :service AND i.heard_at > :heard AND i.sent_since < :active
               AND i.heard_kind IN {{typed}} THEN 'service'
-         WHEN i.account IN :mass THEN CASE WHEN COALESCE(d.month, 0) < :monthly THEN 'mass' ELSE 'used_up' END
+         WHEN i.account IN :mass AND COALESCE(d.month, 0) < :monthly THEN 'mass'
+         WHEN {{noticed}} THEN 'notice'
+         WHEN i.account IN :mass THEN 'used_up'
          WHEN i.account IN :pages THEN 'page'
          WHEN i.account IN :service THEN 'shut'
          ELSE 'off' END AS way
@@ -172,8 +183,9 @@ WITH audience AS {{kept}} (SELECT * FROM {{people}} AS p), pushed AS MATERIALIZE
   WHERE COALESCE({{mine}}, 0) = 0 {{fence}}
 ), ranked AS (
   SELECT t.*, row_number() OVER (PARTITION BY subscriber ORDER BY
-    CASE way WHEN 'bot' THEN 0 WHEN 'service' THEN 0 WHEN 'mass' THEN 1 WHEN 'page' THEN 2 WHEN 'used_up' THEN 3
-             WHEN 'shut' THEN 4 WHEN 'off' THEN 5 ELSE 6 END, COALESCE(heard_at, 0) DESC, identity) AS place FROM told t
+    CASE way WHEN 'bot' THEN 0 WHEN 'service' THEN 0 WHEN 'mass' THEN 1 WHEN 'notice' THEN 2 WHEN 'page' THEN 3
+             WHEN 'used_up' THEN 4 WHEN 'shut' THEN 5 WHEN 'off' THEN 6 ELSE 7 END,
+    COALESCE(heard_at, 0) DESC, identity) AS place FROM told t
 ), best AS {{kept}} (
   SELECT b.*, CASE WHEN b.blocked_at IS NOT NULL THEN 'blocked' WHEN NOT b.consent THEN 'no_consent'
     WHEN {{cap}} THEN 'over_cap'
@@ -186,13 +198,13 @@ _INSERT = """
 INSERT INTO delivery (id, subscriber, identity, account, text, part, kind, lane, state, due_at, lease, tries, reason,
   ended_at, run, way)
 SELECT :first_id + row_number() OVER (ORDER BY subscriber) - 1, subscriber, COALESCE(identity, 0),
-  COALESCE(account, ''), text, CASE WHEN way IN ('service', 'mass') THEN 1 ELSE 0 END,
-  CASE way WHEN 'mass' THEN 'keyed' ELSE 'reminder' END, 1,
+  COALESCE(account, ''), text, CASE WHEN way IN ('service', 'mass', 'notice') THEN 1 ELSE 0 END,
+  CASE way WHEN 'mass' THEN 'keyed' WHEN 'notice' THEN 'transactional' ELSE 'reminder' END, 1,
   CASE WHEN reason <> '' THEN 'refused' WHEN way = 'mass' THEN 'claimed' ELSE 'queued' END,
   CASE WHEN (subscriber * 7919) % 10000 < :share THEN CAST(:due AS BIGINT) ELSE CAST(:rest AS BIGINT) END,
   CASE WHEN reason = '' AND way = 'mass' THEN 'mass' ELSE '' END, 0, reason,
   CASE WHEN reason <> '' THEN CAST(:at AS BIGINT) END, :run,
-  CASE WHEN way IN ('bot', 'service', 'mass', 'page') THEN way END
+  CASE WHEN way IN ('bot', 'service', 'mass', 'notice', 'page') THEN way END
 FROM best
 """
 _COUNT = "SELECT account, way, reason, COUNT(*) FROM best GROUP BY account, way, reason ORDER BY 1, 2, 3"

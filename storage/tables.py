@@ -314,7 +314,7 @@ class Delivery(SQLModel, table=True):
     reason: str = _text(default="")
     ended_at: datetime | None = _at(default=None)
     run: int | None = _big(default=None)  # of a push: each person has one row per run
-    way: str | None = _text(default=None)  # how it goes: bot | service | mass | page
+    way: str | None = _text(default=None)  # how it goes: bot | service | mass | notice | page
     job: int | None = _big(default=None)  # the mass send that carries it
 
 

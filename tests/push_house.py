@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from bot.channels import MassOutcome, Outcome, Parcel
+from bot.notifying import Notifying
 from bot.pushing import Pushes
 from bot.sender import Sender
+from bot.settings import NoticeTemplates
 from campaigns import push_clock, pushing, rights
 from campaigns.desk import Desk
 from storage import deliveries, push_opening, push_runs, pushes
@@ -82,7 +84,13 @@ class PushHouse:
     def __init__(self, talk: Talk, lines: list[Line], most: int = 3) -> None:
         self.talk, self.lines = talk, {line.name: line for line in lines}
         self.pushes = Pushes(talk.writer, lines, lambda number: talk.library(), lambda: talk.now, most)
-        self.sender = Sender(self._run, lines, lambda: talk.now, "one", self.pushes.runs)
+        self.templates: dict[str, dict[str, NoticeTemplates]] = {}
+        notifying = Notifying(
+            *(talk.writer.run, lines, self.templates, None, talk.vault),
+            *(lambda: talk.writer.library, lambda: talk.now),
+        )
+        noticed = notifying.pushed
+        self.sender = Sender(self._run, lines, lambda: talk.now, "one", self.pushes.runs, noticed=noticed)
         self.before_claim: list[Any] = []  # what happens while a claim waits for the writer
         self.once_claimed: list[Any] = []  # what happens while requests are on their way
 

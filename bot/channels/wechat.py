@@ -18,7 +18,7 @@ from bot.channels import Channel, Link, MassOutcome, Outcome, Parcel, Service
 from bot.settings import WeChatAccount
 from bot.wechat.api import Api, load_libraries
 from bot.wechat.articles import Articles
-from bot.wechat.capabilities import CUSTOMER_SERVICE, MASS, MEDIA, Capabilities
+from bot.wechat.capabilities import CUSTOMER_SERVICE, MASS, MEDIA, NOTICES, Capabilities
 from bot.wechat.door import SAID_SECONDS, Door, said_key
 from bot.wechat.faults import BAD_MEDIA, NO_PERMISSION, Fault, outcome
 from bot.wechat.mass import Mass
@@ -72,7 +72,7 @@ class WeChat:
         self._notices = Notices(self.api, service, self.abilities)
         self._scenes = Scenes(account, self.api, service, self.abilities)
         self._script = Script(account, settings.app_id, self.api, service)
-        self.asking = settings.asking
+        self.asking, self._push_template = settings.asking, settings.push_template
         self._mode = settings.mode
         seal = Seal(token, aes_key if settings.mode != "plain" else "", settings.app_id)
         self._door = Door(account, settings.mode, seal, service, self.abilities, self._media)
@@ -87,8 +87,8 @@ class WeChat:
         return await self._scenes.link(scene)
 
     async def ways(self) -> frozenset[str]:
-        """By customer-service message within its window, and by mass send, where the account may."""
-        ways = {"service": CUSTOMER_SERVICE, "mass": MASS}
+        """By customer-service message within its window, by mass send, and by a notice agreed to, where it may."""
+        ways = {"service": CUSTOMER_SERVICE, "mass": MASS} | ({"notice": NOTICES} if self._push_template else {})
         return frozenset([way for way, needs in ways.items() if await self.abilities.has(needs)])
 
     async def mass_send(self, addresses: Sequence[str], message: dict[str, Any], key: str) -> MassOutcome:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from campaigns.notices import PUSH
 from content import articles
 from content import pushes as saying
 from content.library import Library
@@ -78,6 +79,9 @@ def bubbles(content: Mapping[str, Any], library: Library, channels: Collection[s
             if saying.channels(content) and language == library.plan.languages[0]:
                 tree = saying.post(content, library, library.revision)
                 told[language].append(_bubble("post", content, [tree], language, library))
+            if any(PUSH in kinds for kinds in library.asking.values()):
+                line = articles.headline(str(trees[1]["text"]))
+                told[language].append(Bubble("notice", line, "", (), len(line.encode())))
     return told
 
 

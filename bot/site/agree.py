@@ -34,7 +34,10 @@ STYLE = (
     ".agree{width:100%;min-height:48px;padding:0 26px;border:0;border-radius:24px;background:#0b6b64;color:#fff;"
     "font-size:17px;font-weight:700}"
 )
-KINDS = {"friend_came": ("有朋友凭您的推荐码来了", "a friend came by your code")}
+KINDS = {
+    "friend_came": ("有朋友凭您的推荐码来了", "a friend came by your code"),
+    "push": ("有新的活动消息", "there is news of the campaign"),
+}
 WORDS = {
     "zh": {
         "skip": "跳到正文",
@@ -47,7 +50,7 @@ WORDS = {
             "免费，也没有奖励；同意不同意，活动都照样参加。",
             "同意一次，通知一次；还想要，就再来点一次。",
             "随时可以收回：在微信的“服务通知”里点右上角，选“拒收”；取消关注也就收回了。",
-            "不同意也不会漏：下次您来说话时一起告诉您。",
+            "不同意，您自己的事也不会漏：下次您来说话时一起告诉您；活动消息不另行补发。",
         ),
         "yes": "好的，记下了：有消息时微信会通知您一次。可以关掉这个页面了。",
         "no": "好的，不通知。改主意了，再点按钮就行。",
@@ -74,7 +77,7 @@ WORDS = {
             "One yes is one notice. If you want another, come back and tap again.",
             "You can take it back at any time: in WeChat's Service Notifications, at the top right, choose to refuse; "
             "unfollowing takes it back too.",
-            "After a no nothing is missed: you are told when you next write to us.",
+            "After a no nothing of your own is missed: you are told when you next write to us. News is not sent later.",
         ),
         "yes": "Noted: WeChat will notify you once when there is news. You can close this page.",
         "no": "All right, no notice. If you change your mind, tap the button again.",

@@ -77,6 +77,7 @@ WORDS = {
     ),
     "also_to": ("另外在 {names} 各发一次", "It is also posted once to {names}"),
     "in_channel": ("Telegram 频道", "Telegram channel"),
+    "in_notice": ("作为订阅通知（微信按字段截短）", "As a subscription notice (WeChat's fields cut it short)"),
     "button": ("按钮 {number}（{language}）", "Button {number} ({language})"),
     "whom": ("发给谁、什么时候", "To whom, and when"),
     "audience": ("发给谁", "To whom"),

@@ -66,6 +66,7 @@ WAYS: Pairs = {
     "bot": ("机器人消息", "a message by the bot"),
     "service": ("客服消息（互动后 48 小时内）", "a customer-service message (48 hours after they wrote)"),
     "mass": ("群发", "a mass send"),
+    "notice": ("订阅通知（同意过一次的）", "a subscription notice (they agreed to one)"),
     "page": ("下次打开网页聊天时", "in the chat, when they next open it"),
 }
 ROWS: Pairs = {
