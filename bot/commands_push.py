@@ -192,6 +192,9 @@ def preview(context: typer.Context, number: Number, as_json: Json = False) -> No
         f"共 {sum(r['people'] for r in rows if not r['reason']):,} 人会收到",
         f"{sum(r['people'] for r in rows if not r['reason']):,} people would get it",
     )
+    if done["quiet_until"]:
+        when = datetime.fromisoformat(done["quiet_until"]).strftime("%Y-%m-%d %H:%M")
+        say(f"发送时间在免打扰时段里：等到 {when} 才开始发", f"its time is in the quiet hours: it begins at {when}")
 
 
 @push_cli.command("send-test")
@@ -224,6 +227,7 @@ def perform(
     """Do one of these acts in the given transaction, as the operator. Raises ActRefused, KeyError, ValueError."""
     from campaigns import push_clock, push_trial, pushing, rights
     from campaigns.desk import ActRefused, Desk
+    from content.occasions import following
     from storage import push_opening, pushes
 
     desk = Desk(connection, "operator", rights.OPERATOR, now, str(asked.get("why", "")))
@@ -240,7 +244,12 @@ def perform(
             raise ActRefused(f"没有第 {number} 号推送", f"there is no push {number}")
         rows = push_opening.preview(connection, push_clock.rule(asked_for, library, ways, now), now)
         people = [dict(zip(("account", "way", "reason", "people"), row, strict=True)) for row in rows]
-        return {"people": people, "channels": list(asked_for.content.get("channels", ()))}
+        due = following(asked_for.schedule, library.plan.zone, now)
+        rests = push_clock.quiet_until(library, due) if due else None
+        return {
+            **{"people": people, "channels": list(asked_for.content.get("channels", ()))},
+            "quiet_until": rests.isoformat() if rests else None,
+        }
     if act == "send_test":
         person = int(asked["subscriber"])
         sent = push_trial.send_test(desk, library, number, person, ways, str(asked["key"]))

@@ -39,6 +39,16 @@ def quiet(library: Library, now: datetime) -> bool:
     return start <= wall < end if start <= end else wall >= start or wall < end
 
 
+def quiet_until(library: Library, moment: datetime) -> datetime | None:
+    """When the quiet hours end in which a moment lies; None when it lies in none."""
+    social = library.plan.social
+    if social is None or not quiet(library, moment):
+        return None
+    wall = moment.astimezone(library.plan.zone)
+    day = wall.date() + timedelta(days=wall.time() >= social.quiet_until)
+    return datetime.combine(day, social.quiet_until, library.plan.zone)
+
+
 def begin(
     desk: Desk, number: int, library: Library, said: Mapping[str, str], posted: str = "", account: str = ""
 ) -> None:

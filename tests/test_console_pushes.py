@@ -62,6 +62,15 @@ def test_the_preview_shows_each_channel_and_counts_everybody_and_stores_nothing(
     assert pages.house.stranger().get("/pictures/campaign:opening:en:1").status_code == 200
 
 
+def test_a_time_in_the_quiet_hours_is_said_before(pages: PushPages) -> None:
+    (_, author), _ = colleagues(pages)
+    preview = {**pages.form(at="2026-11-25T22:30"), "do": "preview"}
+    said = "2026-11-25 22:30 is in the plan&#39;s quiet hours: nobody gets it before 2026-11-26 09:00."
+    assert said in author.submit("/console/pushes/new", preview).text
+    assert "quiet hours" not in author.submit("/console/pushes/new", {**preview, "at": "2026-11-25T10:00"}).text
+    assert "quiet hours" not in author.submit("/console/pushes/new", {**preview, "at": "never"}).text
+
+
 def test_a_count_is_told_again_for_a_while_and_made_anew_for_an_approval(pages: PushPages) -> None:
     (_, author), (_, approver) = colleagues(pages)
     number = pages.write(author, name="counted")
@@ -502,3 +511,16 @@ def test_every_reason_of_a_pause_is_told_in_both_languages() -> None:
         assert "11-24 09:55:00" in zh and "11-24 10:10:00" in zh and zh.startswith("wechat:main")
         assert "11-24 09:55:00" in en and "11-24 10:10:00" in en and not re.search("[一-鿿]", en)
         assert re.search("[一-鿿]", zh) and "What to do: " in en
+
+
+def test_a_push_that_rests_in_the_quiet_hours_says_until_when(pages: PushPages) -> None:
+    (_, author), (_, approver) = colleagues(pages)
+    number = pages.write(author, name="late", at="2026-11-24T22:30")
+    assert pages.approve(approver, number).status_code == 303
+    before, pages.clock.offset = pages.clock.offset, pages.clock.offset + timedelta(hours=12, minutes=40)
+    try:
+        pages.until(lambda: pages.push(number).state == "running")
+        assert "Quiet hours: it goes on at 2026-11-25 09:00." in author.get(f"/console/pushes/{number}").text
+        assert author.submit(f"/console/pushes/{number}/cancel", {"why": "only a trial"}).status_code == 303
+    finally:
+        pages.clock.offset = before

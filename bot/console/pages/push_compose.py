@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
 
 from bot.console import page, post
 from bot.console import push_form as forms
-from bot.console.pages.push_words import FORM, KIND, WEEKDAYS, Say, suggestions
+from bot.console.pages.push_words import FORM, KIND, WEEKDAYS, Say, suggestions, wall
 from bot.console.pages.pushes import PUSHES
 from bot.console.push_preview import audience, bubbles, picture_url
 from bot.console.visit import Missing, Visit, Wrong
-from campaigns import mechanics, push_audience, pushing
+from campaigns import mechanics, push_audience, push_clock, pushing
 from campaigns.desk import ActRefused, NotAllowed
 from content import articles, posters
 from content import pushes as saying
 from content.library import Library
+from content.occasions import BadSchedule, following
 from storage import pushes
 from storage.pushes import Push
 
@@ -120,6 +122,10 @@ WORDS = {
     "bytes": ("{count} 字节", "{count} bytes"),
     "article": ("群发时是一篇图文，标题和封面如下", "sent as an article with this title and cover"),
     "two": ("图片和文字分两条发", "picture and words go as two messages"),
+    "rests": (
+        "{at} 在方案的免打扰时段里：等到 {until} 才开始发。",
+        "{at} is in the plan's quiet hours: nobody gets it before {until}.",
+    ),
     "would_reach": ("现在发会到 {reached} 人，共找到 {total} 人", "Now it would reach {reached} of {total} people"),
     "count_hint": (
         "按现在数；到发送时窗口、上限和退订可能已变。",
@@ -233,7 +239,21 @@ async def preview_of(visit: Visit, push: Push, library: Library, *, fresh: bool 
         told = audience(rows, push.content, len(library.plan.languages))
     except ActRefused as refused:
         faults.append((refused.zh, refused.en))
-    return {"faults": faults, "bubbles": shown, "audience": told, "channels": saying.channels(push.content)}
+    return {
+        **{"faults": faults, "bubbles": shown, "audience": told, "channels": saying.channels(push.content)},
+        "rests": _rests(push, library, visit.now),
+    }
+
+
+def _rests(push: Push, library: Library, now: datetime) -> tuple[str, str] | None:
+    """The wall time at which it is due next and the one at which it goes out, if quiet hours lie between."""
+    zone = library.plan.zone
+    try:
+        due = following(push.schedule, zone, now)
+    except BadSchedule:
+        return None
+    until = push_clock.quiet_until(library, due) if due else None
+    return (wall(due, zone), wall(until, zone)) if due and until else None
 
 
 def everybody(visit: Visit) -> None:
@@ -295,7 +315,11 @@ def _sketch(fields: dict[str, str], library: Library, author: str) -> Push:
     content = forms.content_of(fields, library.plan.languages)
     limits = {"first": 10_000, "rest": 30, "errors": 20}
     given = fields["audience"][: forms.AUDIENCE_MAX]
-    return Push("", library.plan.id, fields["name"], content, given, {}, limits, library.revision, author)
+    try:
+        schedule = forms.schedule_of(fields)
+    except Wrong:  # which the form's own reading names
+        schedule = {}
+    return Push("", library.plan.id, fields["name"], content, given, schedule, limits, library.revision, author)
 
 
 def _suggested(library: Library) -> list[str]:

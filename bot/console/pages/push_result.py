@@ -13,6 +13,7 @@ from typing import Any
 from bot.console.pages.push_words import Say
 from bot.console.visit import Visit
 from bot.pausing import told
+from campaigns import push_clock
 from storage import channel_posts, mass_jobs, pauses, push_results, push_runs
 from storage.pauses import Pause
 from storage.push_results import Doubt, Waiting
@@ -31,6 +32,7 @@ WORDS = {
     "run_missed": ("这一次错过了时间，没有发。", "This time was missed; nothing was sent."),
     "reached": ("已收到", "Reached"),
     "expected": ("应收到", "Expected"),
+    "resting": ("免打扰时段：{until} 继续发。", "Quiet hours: it goes on at {until}."),
     "still_listing": ("名单还在准备，人数还会增加。", "People are still being listed; the numbers grow."),
     "rows": ("每个人的结果", "What became of everybody"),
     "count": ("人数", "People"),
@@ -144,8 +146,11 @@ async def progress(visit: Visit, push: Push, asked: int) -> dict[str, Any]:
         average = f"{done / seconds:.1f}" if seconds >= 1 and done else ""
     zone = visit.app.writer.library.plan.zone
     waits = [visit.tell(*told(one, visit.now, zone, _names(one.account))) for one in (going.pauses if going else ())]
-    return {"going": going, "rates": rates, "pauses": waits, "living": living, "average": average,
-            "was": visit.query("was", 20), "doubts_most": _DOUBTS, "zone": zone}  # fmt: skip
+    until = push_clock.quiet_until(visit.app.writer.library, visit.now) if push.state == "running" else None
+    return {
+        **{"going": going, "rates": rates, "pauses": waits, "living": living, "average": average, "zone": zone},
+        **{"resting_until": until, "was": visit.query("was", 20), "doubts_most": _DOUBTS},
+    }
 
 
 def _names(account: str) -> tuple[str, str]:
