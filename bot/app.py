@@ -101,8 +101,9 @@ class App:
             *(self.writer.run, self.channels, templates, self.sms, self.vault),
             *(lambda: self.writer.library if self.writer else self.read_library(), self.now),
         )
-        ways = notices.further, notices.pushed
-        self.sender = Sender(self.writer.run, self.channels, self.now, holder, self.pushes.runs, *ways)
+        self.sender = Sender(
+            *(self.writer.run, self.channels, self.now, holder, self.pushes.runs, notices.further, notices.pushed)
+        )
         self.house.on_release = self.sender.wake
         daily = [job.daily for job in followers.of(self)]
         sealer = Sealer(self.store, self.vault)

@@ -227,7 +227,6 @@ def perform(
     """Do one of these acts in the given transaction, as the operator. Raises ActRefused, KeyError, ValueError."""
     from campaigns import push_clock, push_trial, pushing, rights
     from campaigns.desk import ActRefused, Desk
-    from content.occasions import following
     from storage import push_opening, pushes
 
     desk = Desk(connection, "operator", rights.OPERATOR, now, str(asked.get("why", "")))
@@ -244,12 +243,9 @@ def perform(
             raise ActRefused(f"没有第 {number} 号推送", f"there is no push {number}")
         rows = push_opening.preview(connection, push_clock.rule(asked_for, library, ways, now), now)
         people = [dict(zip(("account", "way", "reason", "people"), row, strict=True)) for row in rows]
-        due = following(asked_for.schedule, library.plan.zone, now)
-        rests = push_clock.quiet_until(library, due) if due else None
-        return {
-            **{"people": people, "channels": list(asked_for.content.get("channels", ()))},
-            "quiet_until": rests.isoformat() if rests else None,
-        }
+        rests = push_clock.held_over(asked_for, library, now)
+        told = {"people": people, "channels": list(asked_for.content.get("channels", ()))}
+        return {**told, "quiet_until": rests[1].isoformat() if rests else None}
     if act == "send_test":
         person = int(asked["subscriber"])
         sent = push_trial.send_test(desk, library, number, person, ways, str(asked["key"]))

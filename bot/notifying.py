@@ -8,6 +8,7 @@ certain refusal, and that nothing in doubt is sent a second time unless its rece
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -15,12 +16,13 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from bot.channels import Outcome, Parcel
+from bot.sender import BEGIN_SECONDS
 from bot.settings import NoticeTemplates
 from bot.sms import Provider
 from campaigns import notices as rules
 from content.articles import headline
 from content.library import Library
-from storage import notices, profiles, rates
+from storage import deliveries, notices, profiles, rates
 from storage.deliveries import Claimed
 from storage.notices import Home, UnderWay
 from storage.store import machine_now
@@ -83,20 +85,29 @@ class Notifying:
         # Refused, not failed: so that it waits for an answer, whatever the last fault was.
         return Outcome("refused", refused.reason)
 
-    async def pushed(self, row: Claimed) -> Outcome:
+    async def pushed(self, row: Claimed) -> Outcome | None:
         """Send a push as the subscription notice that its person agreed to; its first line, or its title, is the text.
 
         The yes is used up in a commit before the request, so that one is one notice; a tap opens the campaign page.
+        None when something forbade it at that moment, or it took too long: to be claimed anew.
         """
         known, library = self._templates.get(row.account, {}).get(rules.PUSH), self._library()
         if known is None or not known.subscription:
             return Outcome("refused", "no_capability")
-        template, identity = known.subscription, row.identity
-        blocked = await self._run(lambda connection: notices.spend(connection, identity, template))
-        if blocked == "no_consent":
-            return Outcome("refused", "consent_refused")
-        if blocked:
-            return Outcome("slow", blocked, 1.0)
+        template, identity, began = known.subscription, row.identity, time.monotonic()
+
+        def begin(connection: Any) -> bool | None:
+            lawful = deliveries.may_begin(connection, row.id, row.lease)
+            return notices.spend(connection, identity, template) if lawful else None
+
+        spent = await self._run(begin)
+        if spent is None:
+            return None
+        if not spent:
+            return Outcome("refused", "yes_used_up")
+        if time.monotonic() - began > BEGIN_SECONDS:
+            await self._run(lambda connection: notices.give_back(connection, identity, template, "late"))
+            return None
         shown = {"text": headline(str(row.message.get("text", ""))), "day": _day(library, self._now())}
         filled = {name: value.format_map(shown) for name, value in known.subscription_fields.items()}
         page = library.fill("{address}", library.plan.languages[0])

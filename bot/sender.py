@@ -28,7 +28,7 @@ _SENDING_SECONDS = 60.0  # more than SEND_SECONDS and the commit after it
 # Per channel account and node: what a fault may leave in doubt. An account that takes very many a second gets places
 # for a twentieth of them, up to a number whose rows are still written within some tens of milliseconds.
 _IN_FLIGHT, _MOST_IN_FLIGHT, _OF_A_SECOND = 64, 2048, 20
-_BEGIN_SECONDS = 1.5  # a request that begins later would not know of an emergency stop since its commit
+BEGIN_SECONDS = 1.5  # a request that begins later would not know of an emergency stop since its commit
 _STOP_SECONDS = 8.0  # SIGTERM leaves ten
 _LINGER_SECONDS = 0.05
 # Requests end one by one; their rows are written, and places filled again, by the handful: after a breath, or as soon
@@ -68,13 +68,13 @@ class Sender:
         holder: str,
         runs: Callable[[Any, datetime], Sequence[int]] = lambda connection, now: (),
         further: Callable[[int, str, Outcome], Awaitable[Outcome]] | None = None,
-        noticed: Callable[[Claimed], Awaitable[Outcome]] | None = None,
+        noticed: Callable[[Claimed], Awaitable[Outcome | None]] | None = None,
     ) -> None:
         """`holder` must be unique to this process. Channels whose people fetch are left alone.
 
         `runs` says which runs of pushes may be sent at a moment of campaign time, in order. `further` takes an answer
         that was refused (its delivery, account and outcome) along other ways, if it is a notice. `noticed` sends a push
-        whose way is a notice.
+        whose way is a notice; None when that was not begun after all.
         """
         self._further, self._noticed = further, noticed
         self._runs = runs
@@ -172,9 +172,9 @@ class Sender:
         unwritten = {row.account for row, outcome in self._landed if _pauses(outcome)}
         self._resting.update((account, until) for account, until in resting.items() if account not in unwritten)
         began = time.monotonic()
-        self._away = min(max(0.9 * self._away, began - looked[-1]), _BEGIN_SECONDS / 2)
+        self._away = min(max(0.9 * self._away, began - looked[-1]), BEGIN_SECONDS / 2)
         for row, turn in turns:
-            task = asyncio.create_task(self._send(row, turn, looked[-1] + _BEGIN_SECONDS))
+            task = asyncio.create_task(self._send(row, turn, looked[-1] + BEGIN_SECONDS))
             self._flying[task] = row, began
             self._in_flight[row.account] += 1
             task.add_done_callback(self._land_one)
@@ -245,7 +245,7 @@ class Sender:
         parcel = Parcel(row.id, row.address, row.message, heard_at, row.heard_kind, row.sent_since)
         try:
             if self._noticed and row.way == "notice":
-                return await self._noticed(row)
+                return await self._noticed(row) or _LATE
             outcome = await channel.send(parcel)
             if self._further and outcome.state in ("refused", "failed") and not row.pushed:
                 outcome = await self._further(row.id, row.account, outcome)

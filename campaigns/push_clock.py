@@ -15,7 +15,7 @@ from campaigns.desk import Desk
 from campaigns.notices import PUSH
 from content import pushes as saying
 from content.library import Library
-from content.occasions import following, recurs
+from content.occasions import BadSchedule, following, recurs
 from content.plan.audience import holdout
 from storage import channel_posts, mass_jobs, push_runs, pushes, served, stops
 from storage.push_opening import Rule
@@ -47,6 +47,16 @@ def quiet_until(library: Library, moment: datetime) -> datetime | None:
     wall = moment.astimezone(library.plan.zone)
     day = wall.date() + timedelta(days=wall.time() >= social.quiet_until)
     return datetime.combine(day, social.quiet_until, library.plan.zone)
+
+
+def held_over(push: Push, library: Library, now: datetime) -> tuple[datetime, datetime] | None:
+    """When a push is due next, and when the quiet hours end in which that lies; None when it lies in none."""
+    try:
+        due = following(push.schedule, library.plan.zone, now)
+    except BadSchedule:
+        return None
+    until = quiet_until(library, due) if due else None
+    return (due, until) if due and until else None
 
 
 def begin(

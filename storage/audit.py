@@ -13,7 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
-from storage.tables import ACTED, instant, micros
+from storage.tables import instant, micros
+from storage.tables_ledger import ACTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,19 @@ def claim(
     return [_claimed(row, account, lease, said(row.said, row.part)) for row in granted if row.id in ids]
 
 
+def may_begin(connection: Connection, number: int, lease: str) -> bool:
+    """Whether a push's row, claimed a while ago, may still begin: it is in the same hand, and nothing forbids it."""
+    found = connection.execute(
+        text(
+            "SELECT 1 FROM delivery d JOIN subscriber s ON s.id = d.subscriber JOIN push_run r ON r.id = d.run "
+            "WHERE d.id = :id AND d.lease = :lease AND d.state = 'sending' AND r.state IN ('opening', 'running') "
+            f"AND s.consent AND s.blocked_at IS NULL AND {GOING}"
+        ),
+        {"id": number, "lease": lease},
+    )
+    return found.first() is not None
+
+
 def _pick(connection: Connection, which: str, *values: Any) -> list[Any]:
     lite = connection.dialect.name == "sqlite"
     # Nobody is waited for, so that nothing can wait for us in a circle. The person is held until the commit: whoever
@@ -282,7 +295,7 @@ def waiting(
     connection: Connection, identity: int, now: int, limit: int, *, told: bool = False
 ) -> list[tuple[int, dict[str, Any]]]:
     """Hand out what is due for a person who fetches: delivery id and message tree, oldest first. With `told` only what
-    their conversation tells as well, which what is sent to many does not.
+    their conversation tells as well, which of a push it does not before it was fetched.
 
     Writes: the rows remember the last id of what was handed out together, which `fetched` names. Without that,
     a row that came in between with a smaller id would count as fetched and be lost.

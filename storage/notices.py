@@ -181,9 +181,10 @@ def begin(connection: Connection, notice: int, way: str, identity: int, template
 
     Returns what stands in its way, if anything: `stopped` (emergency stop) or `no_consent`.
     """
-    blocked = spend(connection, identity, template if way == "subscription" else "")
-    if blocked:
-        return blocked
+    if not connection.execute(text(f"SELECT 1 WHERE {GOING}")).first():
+        return "stopped"
+    if way == "subscription" and not spend(connection, identity, template):
+        return "no_consent"
     if way == "reply":
         connection.execute(text("UPDATE identity SET sent_since = sent_since + 1 WHERE id = :i"), {"i": identity})
     connection.execute(text("UPDATE notice SET way = :way WHERE id = :n"), {"way": way, "n": notice})
@@ -200,17 +201,10 @@ def take_back(connection: Connection, notice: int, way: str, identity: int, temp
 # ---- consents
 
 
-def spend(connection: Connection, identity: int, template: str) -> str:
-    """Use up one yes for a template, if one is named, to be committed right before the request.
-
-    Returns what stands in its way, if anything: `stopped` (emergency stop) or `no_consent`.
-    """
-    if not connection.execute(text(f"SELECT 1 WHERE {GOING}")).first():
-        return "stopped"
-    if not template:
-        return ""
+def spend(connection: Connection, identity: int, template: str) -> bool:
+    """Use up one yes for a template, to be committed right before the request; whether there was one."""
     sql = "UPDATE notice_consent SET remaining = remaining - 1 WHERE identity = :i AND template = :t AND remaining > 0"
-    return "" if connection.execute(text(sql), {"i": identity, "t": template}).rowcount else "no_consent"
+    return bool(connection.execute(text(sql), {"i": identity, "t": template}).rowcount)
 
 
 def give_back(connection: Connection, identity: int, template: str, reason: str) -> None:

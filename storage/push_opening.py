@@ -40,7 +40,7 @@ class Rule:
     audience: Audience
     bots: Sequence[str] = ()  # may write to whoever follows
     service: Sequence[str] = ()  # within the window and count
-    notices: Mapping[str, str] = field(default_factory=dict)  # by subscription notice: account → template, see below
+    notices: Mapping[str, str] = field(default_factory=dict)  # by subscription notice: account → template
     mass: Sequence[str] = ()  # by mass send
     pages: Sequence[str] = ()  # where people fetch
     most: int | None = None
@@ -135,9 +135,8 @@ def _statement(connection: Connection, rule: Rule, said: str, mine: str, what: s
     # All identities of the range are read at once: a rule is taken for rarer than it is, and then each is looked up.
     # Behind a fence a row's way is decided once and handed on; materialised, it would be copied at every step besides.
     kept, fence = ("MATERIALIZED", "") if connection.dialect.name == "sqlite" else ("NOT MATERIALIZED", "OFFSET 0")
-    noticed = f"i.account IN :noticed AND {_AGREED}" if rule.notices else "FALSE"
     said_so = {"text": said, "cap": cap, "typed": _TYPED, "mine": mine, "kept": kept, "fence": fence}
-    said_so["noticed"] = noticed
+    said_so["noticed"] = f"i.account IN :noticed AND {_AGREED}" if rule.notices else "FALSE"
     return _BEST.format(people="{people}", **said_so) + what
 
 

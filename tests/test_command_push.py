@@ -61,6 +61,10 @@ def test_a_push_is_written_in_one_line(config: Path) -> None:
     assert (push["state"], push["limits"]) == ("submitted", {"first": 100, "rest": 10, "errors": 20})
     assert push["content"]["buttons"] == ["签到", {"zh": "答题", "en": "quiz"}]
     assert told(config, "preview", str(push["number"])) == []
+    assert "quiet hours" not in koukou(config, "push", "preview", str(push["number"])).stdout
+    night = told(config, "create", *WRITTEN[:-1], "2030-12-01T23:30")
+    said = koukou(config, "push", "preview", str(night["number"])).stdout
+    assert "its time is in the quiet hours: it begins at 2030-12-02 09:00" in said
     assert told(config, "send-back", str(push["number"]), "--why", "shorter")["state"] == "draft"
     assert told(config, "submit", str(push["number"]))["state"] == "submitted"
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from bot import notifying
 from bot.channels import Outcome
 from bot.config import ConfigFault, load
 from bot.settings import NoticeTemplates
@@ -174,7 +175,7 @@ def test_one_yes_is_one_notice_for_two_pushes_at_once(database_url: str) -> None
             house.talk.now = MORNING
             await house.step(3)
             told = [await house.counts(push) for push in both]
-            assert sorted(map(str, told)) == ["{'refused/consent_refused': 1}", "{'sent': 1}"]
+            assert sorted(map(str, told)) == ["{'refused/yes_used_up': 1}", "{'sent': 1}"]
             assert len(line.notices) == 1 and await left(house) == [0]
 
     run(journey())
@@ -188,7 +189,54 @@ def test_a_no_since_the_opening_holds(database_url: str) -> None:
             assert await house.slice(push, 9) == 1
             await agrees(house, "wechat-0000", False)
             await house.step(2)
-            assert await house.counts(push) == {"refused/consent_refused": 1} and not line.notices
+            assert await house.counts(push) == {"refused/yes_used_up": 1} and not line.notices
+
+    run(journey())
+
+
+def test_without_its_template_it_is_refused_and_never_sent_otherwise(database_url: str) -> None:
+    async def journey() -> None:
+        async with noticing(database_url, 1) as (house, line):
+            push = await house.approved(content=SERVICE)
+            house.talk.now = MORNING
+            assert await house.slice(push, 9) == 1
+            house.templates.clear()
+            await house.step(2)
+            assert await house.counts(push) == {"refused/no_capability": 1}
+            assert not line.notices and not line.sent and await left(house) == [1]
+
+    run(journey())
+
+
+def test_who_leaves_after_the_claim_gets_none_and_keeps_the_yes(database_url: str) -> None:
+    async def journey() -> None:
+        async with noticing(database_url, 1) as (house, line):
+            push = await house.approved(content=SERVICE)
+            house.talk.now = MORNING
+            assert await house.slice(push, 9) == 1
+            house.once_claimed.append(lambda: talked(house.talk, "退订", "wechat-0000"))
+            await house.step()
+            assert not line.notices
+            await house.patience()
+            await house.step(2)
+            assert await house.counts(push) == {"refused/no_consent": 1} and await left(house) == [1]
+
+    run(journey())
+
+
+def test_what_begins_too_late_is_given_back_with_its_yes(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def journey() -> None:
+        async with noticing(database_url, 1) as (house, line):
+            push = await house.approved(content=SERVICE)
+            house.talk.now = MORNING
+            monkeypatch.setattr(notifying, "BEGIN_SECONDS", -1.0)  # frozen for longer, as far as it can tell
+            assert await house.slice(push, 9) == 1
+            await house.sender.step(MORNING)
+            assert not line.notices and await left(house) == [1]
+            monkeypatch.undo()
+            await house.patience()
+            await house.step(2)
+            assert await house.counts(push) == {"sent": 1} and len(line.notices) == 1 and await left(house) == [0]
 
     run(journey())
 
@@ -225,7 +273,7 @@ def test_a_node_that_dies_while_sending_leaves_it_in_doubt_and_the_yes_used(data
                 runs = house.pushes.runs(connection, MORNING)
                 machine, now = machine_now(connection), micros(MORNING)
                 (row,) = deliveries.claim(connection, "wechat:main", now, machine, "dead", 9, 60, runs)
-                assert row.way == "notice" and not notices.spend(connection, row.identity, "P1")
+                assert row.way == "notice" and notices.spend(connection, row.identity, "P1")
 
             await house.talk.writer.run(die)
             await house.patience()

@@ -215,7 +215,8 @@ class WebChat:
         guest = await self._met_guest(request)
         if guest is None:
             return JSONResponse({"messages": [], "guest": False, "after": 0})
-        # What waits of it is acknowledged with `after`, or it would be shown twice; a push is in no history.
+        # What waits of it is acknowledged with `after`, or it would be shown twice; a push is in it once it
+        # was fetched.
         waiting = await self._service.waiting(self.account, guest, 0, 0.0, told=True)
         entries = await self._service.history(self.account, guest, HISTORY)
         messages = [{"id": e["id"], "mine": e["mine"], "at": e["at"]} | _shown(e) for e in entries]

@@ -129,6 +129,7 @@ PUSH_ENDS: Pairs = {
     "count_used_up": ("微信客服消息条数用完", "WeChat's count of customer-service messages is used up"),
     "no_capability": ("账号没有这个能力", "the account may not do this"),
     "unknown_person": ("平台不认识这个人", "the platform knows no such person"),
+    "yes_used_up": ("同意过的那条通知已经用掉或收回", "the notice they agreed to was used before, or taken back"),
     "consent_refused": ("用户拒收了这类消息", "the person refused such messages on the platform"),
     "moved": ("会话已搬走", "the chat has moved"),
     "bad_media": ("平台不收这张图片", "the platform would not take the picture"),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
@@ -23,7 +22,6 @@ from campaigns.desk import ActRefused, NotAllowed
 from content import articles, posters
 from content import pushes as saying
 from content.library import Library
-from content.occasions import BadSchedule, following
 from storage import pushes
 from storage.pushes import Push
 
@@ -241,19 +239,8 @@ async def preview_of(visit: Visit, push: Push, library: Library, *, fresh: bool 
         faults.append((refused.zh, refused.en))
     return {
         **{"faults": faults, "bubbles": shown, "audience": told, "channels": saying.channels(push.content)},
-        "rests": _rests(push, library, visit.now),
+        "rests": [wall(one, library.plan.zone) for one in push_clock.held_over(push, library, visit.now) or ()],
     }
-
-
-def _rests(push: Push, library: Library, now: datetime) -> tuple[str, str] | None:
-    """The wall time at which it is due next and the one at which it goes out, if quiet hours lie between."""
-    zone = library.plan.zone
-    try:
-        due = following(push.schedule, zone, now)
-    except BadSchedule:
-        return None
-    until = push_clock.quiet_until(library, due) if due else None
-    return (wall(due, zone), wall(until, zone)) if due and until else None
 
 
 def everybody(visit: Visit) -> None:
