@@ -139,6 +139,26 @@ def test_every_page_at_a_desk_in_chinese_and_on_a_phone_in_english(chromium: Bro
             desk.look("push-open")
 
 
+def test_an_article_is_written_on_a_phone_where_its_kind_is_chosen(chromium: Browser, pages: PushPages) -> None:
+    who = pages.house.member("publicity", language="zh")
+    with at_desk(chromium, pages, who, 360, "zh", "light") as phone:
+        page = phone.page
+        page.goto(f"{pages.house.url}/console/pushes/new")
+        expect(page.locator("#f-title-zh")).to_be_hidden()
+        page.check("input[name=kind][value=article]")
+        page.check("input[name=poster][value=opening]")
+        page.fill("#f-name", "图文")
+        for language, title, words in (("zh", "新年全家一起省", "三个月免费"), ("en", "A new year", "Three months")):
+            page.fill(f"#f-text-{language}", words)
+            page.fill(f"#f-title-{language}", title)
+            page.fill(f"#f-body-{language}", f"## {title}\n**{words}**")
+        page.fill("#f-at", "2026-11-29T10:00")
+        expect(page.locator("#preview .bubble.wechat .headline").first).to_have_text("新年全家一起省", timeout=15_000)
+        phone.look("push-article")
+        press(page, "button[value=submit]")
+        expect(page.locator(".note.done")).to_contain_text("已提交")
+
+
 def test_without_scripts_it_is_previewed_and_saved(chromium: Browser, pages: PushPages) -> None:
     who = pages.house.member("publicity", language="en")
     with at_desk(chromium, pages, who, 360, "en", "light", scripts=False) as bare:

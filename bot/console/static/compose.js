@@ -1,4 +1,5 @@
-// Looks at the composer's preview again when somebody stops typing: what its button shows, without leaving the page.
+// Looks at the composer's preview again when somebody stops typing: what its button shows, without leaving the page. And
+// shows the fields of an article to whoever chose that kind.
 "use strict";
 for (const form of document.querySelectorAll("[data-compose]")) {
   let timer = 0;
@@ -20,7 +21,8 @@ for (const form of document.querySelectorAll("[data-compose]")) {
       // The button is still there.
     }
   };
-  form.addEventListener("input", () => {
+  form.addEventListener("input", (event) => {
+    if (event.target.name === "kind" && event.target.value === "article") form.querySelector(".article").open = true;
     clearTimeout(timer);
     timer = setTimeout(look, 900);
   });
