@@ -47,8 +47,9 @@ def update(
 ) -> None:
     """Set columns by key: each row is (new values in the order of `changes`…, key).
 
-    A change written as `name+` adds to the column instead of replacing it. Rows of which `only` (SQL, its columns with
-    the table's name) is not true stay as they are.
+    A change written as `name+` adds to the column instead of replacing it; one written as `name=SQL` has no value in
+    the rows and is the same for all. Rows of which `only` (SQL, its columns with the table's name) is not true stay as
+    they are.
     """
     if rows:
         _run(connection, _update_sql(table, key, changes, only, connection.dialect.name), rows)
@@ -65,8 +66,17 @@ def select(connection: Connection, sql: str, values: Iterable[Any], *more: Any) 
 
 
 def tuples(connection: Connection, sql: str, values: Iterable[Any], *more: Any) -> list[Any]:
-    """The same as plain tuples: for a message's many small rows, where names cost as much as reading them."""
-    return _select(connection, sql, list(values), more, named=False)
+    """The same without names: for a message's many small rows, where names cost as much as reading them.
+
+    On SQLite what is selected comes as one text, so it must be texts and whole numbers: its driver lets go of the
+    interpreter and takes it again for every column that it reads.
+    """
+    listed = list(values)
+    if not listed or connection.dialect.name != "sqlite" or not sql.startswith("SELECT "):
+        return _select(connection, sql, listed, more, named=False)
+    ((written,),) = _select(connection, _as_text(sql), listed, more, named=False)
+    rows: list[Any] = orjson.loads(written)
+    return rows
 
 
 def _select(connection: Connection, sql: str, listed: list[Any], more: tuple[Any, ...], *, named: bool) -> list[Any]:
@@ -146,6 +156,12 @@ def _row(sql: str, description: Sequence[Any]) -> Callable[[Iterable[Any]], Any]
 
 
 @cache
+def _as_text(sql: str) -> str:
+    columns, rest = sql.removeprefix("SELECT ").split(" FROM ", 1)
+    return f"SELECT json_group_array(json_array({columns})) FROM {rest}"
+
+
+@cache
 def _listed(sql: str) -> str:
     sql = sql.replace("{each}", "json_each(?) AS listed CROSS JOIN")  # which SQLite does not reorder
     return sql.replace("{set}", "(SELECT value FROM json_each(?))")
@@ -182,19 +198,19 @@ def _upsert_sql(table: Table, columns: tuple[str, ...], dialect: str) -> str:
 
 @cache
 def _update_sql(table: Table, key: str, changes: tuple[str, ...], only: str, dialect: str) -> str:
-    names = tuple(name.rstrip("+") for name in changes)
-    if dialect == "sqlite":
-        sets = ", ".join(
-            f"{name} = {name} + ?" if change.endswith("+") else f"{name} = ?"
-            for name, change in zip(names, changes, strict=True)
-        )
+    names = tuple(change.rstrip("+") for change in changes if "=" not in change)
+    sqlite = dialect == "sqlite"
+    sets = ", ".join(change if "=" in change else _set(table, change, sqlite) for change in changes)
+    if sqlite:
         return f"UPDATE {table.name} SET {sets} WHERE {key} = ? AND {only}"
-    sets = ", ".join(
-        f"{name} = {table.name}.{name} + u.{name}" if change.endswith("+") else f"{name} = u.{name}"
-        for name, change in zip(names, changes, strict=True)
-    )
     rows = f"unnest({_arrays(table, (*names, key))}) AS u({', '.join((*names, key))})"
     return f"UPDATE {table.name} SET {sets} FROM {rows} WHERE {table.name}.{key} = u.{key} AND {only}"
+
+
+def _set(table: Table, change: str, sqlite: bool) -> str:
+    name = change.rstrip("+")
+    value = "?" if sqlite else f"u.{name}"
+    return f"{name} = {table.name}.{name} + {value}" if change.endswith("+") else f"{name} = {value}"
 
 
 def _arrays(table: Table, columns: tuple[str, ...]) -> str:

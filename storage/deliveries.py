@@ -77,8 +77,8 @@ class Ended(NamedTuple):
 
 def settle(connection: Connection, ids: Iterable[int], at: int) -> None:
     """These answers were written to the socket: sent, unless the sender took them meanwhile."""
-    changes = ("state", "reason", "ended_at", "lease", "lease_until")
-    rows = [("sent", "passive", at, "", None, delivery) for delivery in sorted(ids)]
+    changes = ("state='sent'", "reason='passive'", "ended_at", "lease=''", "lease_until=NULL")
+    rows = [(at, delivery) for delivery in sorted(ids)]
     bulk.update(connection, _TABLE, "id", changes, rows, only="delivery.state IN ('passive', 'queued')")
 
 

@@ -19,8 +19,9 @@ from storage.ledger import Book, Posting, owner
 from storage.tables import instant
 from storage.vault import Vault
 
+_OF_POSTING = Posting._fields[:-1]  # all but what it reverses, which few do
 PASSIVE_LEASE = 20_000_000  # microseconds: WeChat's three tries of 5 s, and a margin
-_TOUCHED = ("address", "following", "heard_at", "heard_kind", "sent_since", "parked_until")
+_TOUCHED = ("address", "following=TRUE", "heard_at", "heard_kind", "sent_since=0", "parked_until=NULL")
 _NOT_THEIR_ACT = frozenset({"view", "notice", "unfollow"})  # opens no window, and says nothing of following
 
 
@@ -193,26 +194,23 @@ class Effects:
         bulk.update(connection, _TABLES["subscriber"], "id", columns, changed)
         bulk.update(connection, _TABLES["subscriber"], "id", ("branch",), sorted(self._rows.get("branch", ())))
         touched = [
-            (draft.incoming.sender, True, draft.at, _window_kind(draft.incoming), 0, None, identity)
+            (draft.incoming.sender, draft.at, _window_kind(draft.incoming), identity)
             for identity, draft in sorted(self._touched.items())
         ]
         bulk.update(connection, _TABLES["identity"], "id", _TOUCHED, touched)
 
     def _write_ledger(self, connection: Connection, book: Book) -> None:
-        postings = [
-            (
-                self.new_id(),
-                self.tx,
-                *(p.key, p.unit, p.source, p.destination, p.amount, p.campaign, p.revision, p.reason),
-                event,
-                at,
-                p.reverses,
-                words,
-            )
-            for p, at, event, words in self._posted
-        ]
-        columns = ("id", "tx", "key", "unit", "source", "destination", "amount", "campaign", "revision", "reason")
-        bulk.insert(connection, _TABLES["posting"], (*columns, "event", "at", "reverses", "text"), postings)
+        columns = ("id", "tx", *_OF_POSTING, "event", "at", "text")
+        plain, reversing = [], []
+        for posting, at, event, words in self._posted:
+            *what, reverses = posting
+            row = (self.new_id(), self.tx, *what, event, at, words)
+            if reverses is None:
+                plain.append(row)
+            else:
+                reversing.append((*row, reverses))
+        bulk.insert(connection, _TABLES["posting"], columns, plain)
+        bulk.insert(connection, _TABLES["posting"], (*columns, "reverses"), reversing)
         moved, opened = [], []
         for account, row in sorted(book.changed().items()):
             if row.stored:

@@ -15,6 +15,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from bot import knocking
@@ -36,6 +37,19 @@ PICTURE_SECONDS = 3.5  # of WeChat's five, from the callback on
 SAID_SECONDS = 7 * 86_400.0
 
 Query = dict[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A callback that awaits its answer: what was heard from whom by which account at which second (Unix), and until
+    when (monotonic) a picture may be awaited."""
+
+    knock: Knock
+    kind: str
+    person: str
+    account: str
+    at: int
+    until: float
 
 
 class Door(knocking.Door):
@@ -65,14 +79,12 @@ class Door(knocking.Door):
 
     def _hear(self, knock: Knock, query: Query) -> None:
         now = self._service.now()
-        fields = self._open(query, knock.body, now.timestamp())
+        seconds = now.timestamp()
+        fields = self._open(query, knock.body, seconds)
         heard = incoming(fields, self._account, now)
         until = time.monotonic() + PICTURE_SECONDS
-
-        def told(answer: Answer | Exception) -> None:
-            knock.attempt(self._answer, knock, fields, heard, answer, until)
-
-        self._service.hear_then(heard, told)
+        asked = _Asked(knock, heard.kind, fields["FromUserName"], fields["ToUserName"], int(seconds), until)
+        self._service.hear_then(heard, lambda answer: knock.attempt(self._answer, asked, answer))
 
     def _open(self, query: Query, body: bytes, now: float) -> Fields:
         """The fields of a callback whose signature, age (`now`: Unix) and envelope are right. Raises Refused."""
@@ -95,52 +107,50 @@ class Door(knocking.Door):
             log.warning("wechat %s: a rightly signed request was %.0f s off; is the clock right?", self._account, age)
             raise Refused(403, "请求已过时 stale request")
 
-    def _answer(self, knock: Knock, fields: Fields, heard: Incoming, answer: Answer | Exception, until: float) -> None:
+    def _answer(self, asked: _Asked, answer: Answer | Exception) -> None:
         if isinstance(answer, Exception):
             raise answer
-        if not answer.messages or heard.kind in _UNANSWERABLE:
-            knock.answer(200, b"success", b"text/plain")
+        if not answer.messages or asked.kind in _UNANSWERABLE:
+            asked.knock.answer(200, b"success", b"text/plain")
             self._release(answer.deliveries)
             return
         can_send, can_show = self._abilities.expects(CUSTOMER_SERVICE), self._abilities.expects(MEDIA)
         if can_show and not can_send and is_own(answer.messages[0]):
-            knock.later(self._show_own(knock, fields, answer, until))
+            asked.knock.later(self._show_own(asked, answer))
         else:
-            self._reply(knock, fields, answer, can_send and can_show)
+            self._reply(asked, answer, can_send and can_show)
 
-    def _reply(self, knock: Knock, fields: Fields, answer: Answer, follows: bool) -> None:
+    def _reply(self, asked: _Asked, answer: Answer, follows: bool) -> None:
         """Answer with what one passive reply carries whole. Plain texts share it. Of a text with a picture the text
         goes now and the picture `follows` actively; a picture alone goes now if it is uploaded already, for uploading
         could cost the five seconds."""
         carried, piece, begun = join(answer.messages, follows, self._service.public_url)
         if piece and piece.picture:
-            knock.later(self._show(knock, fields, answer, piece.picture))
-        elif self._say(knock, answer, text_reply(*self._people(fields), piece.text) if piece else b"", carried):
-            self._pass_on(knock, answer.deliveries[carried:], begun)
+            asked.knock.later(self._show(asked, answer, piece.picture))
+            return
+        reply = text_reply(asked.person, asked.account, asked.at, piece.text) if piece else b""
+        if self._say(asked, answer, reply, carried):
+            self._pass_on(asked.knock, answer.deliveries[carried:], begun)
 
-    async def _show(self, knock: Knock, fields: Fields, answer: Answer, picture: str) -> None:
+    async def _show(self, asked: _Asked, answer: Answer, picture: str) -> None:
         media_id = await self._media.known(picture)
-        reply = image_reply(*self._people(fields), media_id) if media_id else b""
-        if self._say(knock, answer, reply, 1 if media_id else 0):
+        reply = image_reply(asked.person, asked.account, asked.at, media_id) if media_id else b""
+        if self._say(asked, answer, reply, 1 if media_id else 0):
             self._release(answer.deliveries[1 if media_id else 0 :])
 
-    async def _show_own(self, knock: Knock, fields: Fields, answer: Answer, until: float) -> None:
-        """Where nothing can follow, a picture made for the person goes instead of its text if it can be had `until`
-        then (monotonic)."""
-        media_id = await self._in_time(answer.messages[0]["picture"]["name"], until)
+    async def _show_own(self, asked: _Asked, answer: Answer) -> None:
+        """Where nothing can follow, a picture made for the person goes instead of its text if it can be had in time."""
+        media_id = await self._in_time(answer.messages[0]["picture"]["name"], asked.until)
         if not media_id:
-            self._reply(knock, fields, answer, False)
-        elif self._say(knock, answer, image_reply(*self._people(fields), media_id), 1):
+            self._reply(asked, answer, False)
+        elif self._say(asked, answer, image_reply(asked.person, asked.account, asked.at, media_id), 1):
             self._release(answer.deliveries[1:])
 
-    def _people(self, fields: Fields) -> tuple[str, str, int]:
-        return fields["FromUserName"], fields["ToUserName"], int(self._service.now().timestamp())
-
-    def _say(self, knock: Knock, answer: Answer, reply: bytes, carried: int) -> bool:
+    def _say(self, asked: _Asked, answer: Answer, reply: bytes, carried: int) -> bool:
         """Answer with what carries the first messages. A caller who is gone comes again within seconds and fetches the
         stored answer; else the lease ends."""
-        said = self._close(reply) if reply else b"success"
-        if not knock.answer(200, said, b"text/xml; charset=utf-8"):
+        said = self._close(reply, asked.at) if reply else b"success"
+        if not asked.knock.answer(200, said, b"text/xml; charset=utf-8"):
             return False
         if carried:
             self._service.settled(answer.deliveries[:carried])
@@ -172,13 +182,12 @@ class Door(knocking.Door):
         if deliveries:
             self._service.release(deliveries)
 
-    def _close(self, reply: bytes) -> bytes:
+    def _close(self, reply: bytes, at: int) -> bytes:
         if not self._sealed:
             return reply
         encrypted = self._seal.close(reply)
-        timestamp, nonce = str(int(self._service.now().timestamp())), str(random.getrandbits(40))
-        signature = self._seal.sign(timestamp.encode(), nonce.encode(), encrypted)
-        return sealed_reply(encrypted, signature, timestamp, nonce)
+        timestamp, nonce = b"%d" % at, b"%d" % random.getrandbits(40)
+        return sealed_reply(encrypted, self._seal.sign(timestamp, nonce, encrypted), timestamp, nonce)
 
 
 def _heard_of(task: asyncio.Task[str]) -> None:
@@ -206,9 +215,10 @@ def _sealed_part(body: bytes) -> bytes:
 def _query(raw: bytes) -> Query:
     if len(raw) > 2048:
         raise Refused(414, "查询串太长 query too long")
-    if b"%" in raw or b"+" in raw:
-        try:
-            return dict(parse_qsl(raw, keep_blank_values=True, max_num_fields=32))
-        except ValueError:
-            raise Refused(400, "查询串不合法 bad query") from None
-    return dict(part.partition(b"=")[::2] for part in raw.split(b"&"))
+    if raw.find(b"%") < 0 and raw.find(b"+") < 0:  # `in` raises a fault and catches it, each time
+        pairs = [part.partition(b"=") for part in raw.split(b"&")]
+        return {name: value for name, _, value in pairs}
+    try:
+        return dict(parse_qsl(raw, keep_blank_values=True, max_num_fields=32))
+    except ValueError:
+        raise Refused(400, "查询串不合法 bad query") from None

@@ -73,6 +73,8 @@ def _anchor(url: str, label: str) -> str:
 
 def split(text: str, limit: int = TEXT_BYTES) -> list[str]:
     """`text` in parts of at most `limit` UTF-8 bytes, cut at a line's end if there is one, else between characters."""
+    if 4 * len(text) <= limit:
+        return [text] if text else []
     parts = []
     rest = text
     while len(raw := rest.encode()) > limit:
@@ -86,6 +88,10 @@ def split(text: str, limit: int = TEXT_BYTES) -> list[str]:
     return parts
 
 
+def _too_long(text: str) -> bool:
+    return 4 * len(text) > TEXT_BYTES and len(text.encode()) > TEXT_BYTES
+
+
 def join(trees: Sequence[dict[str, Any]], pictures: bool, address: str = "") -> tuple[int, Piece | None, bool]:
     """The first platform message that can carry `trees`, for a passive reply, which is one message only.
 
@@ -97,7 +103,7 @@ def join(trees: Sequence[dict[str, Any]], pictures: bool, address: str = "") -> 
     for tree in trees:
         parts = pieces(tree, pictures, address)
         joined = f"{said}\n\n{parts[0].text}" if said and parts else parts[0].text if parts else said
-        if len(parts) > 1 or (parts and parts[0].picture) or len(joined.encode()) > TEXT_BYTES:
+        if len(parts) > 1 or (parts and parts[0].picture) or _too_long(joined):
             if said:
                 break
             return 0, parts[0], len(parts) > 1
@@ -136,9 +142,9 @@ def image_reply(to: str, sender: str, seconds: int, media_id: str) -> bytes:
     ).encode()
 
 
-def sealed_reply(encrypted: bytes, signature: str, timestamp: str, nonce: str) -> bytes:
+def sealed_reply(encrypted: bytes, signature: str, timestamp: bytes, nonce: bytes) -> bytes:
     """The envelope of an encrypted reply."""
     return (
-        f"<xml><Encrypt><![CDATA[{encrypted.decode()}]]></Encrypt><MsgSignature><![CDATA[{signature}]]></MsgSignature>"
-        f"<TimeStamp>{timestamp}</TimeStamp><Nonce><![CDATA[{nonce}]]></Nonce></xml>"
-    ).encode()
+        b"<xml><Encrypt><![CDATA[%b]]></Encrypt><MsgSignature><![CDATA[%b]]></MsgSignature>"
+        b"<TimeStamp>%b</TimeStamp><Nonce><![CDATA[%b]]></Nonce></xml>"
+    ) % (encrypted, signature.encode(), timestamp, nonce)
