@@ -37,16 +37,13 @@ def answer(turn: Turn, command: str) -> None:
         raise AlreadyDone("checkin.again", "points", "menu", streak=before["streak"])
     streak = streak_after(before.get("day", ""), before.get("streak", 0), today)
     bonus = plan.bonus(streak)
-    turn.award(
-        plan.points + bonus,
-        f"checkin/{turn.plan.id}/{today}",
-        "checkin_bonus" if bonus else "checkin",
-    )
+    points = plan.points + bonus
+    turn.award(points, f"checkin/{turn.plan.id}/{today}", "checkin_bonus" if bonus else "checkin")
     turn.remember("checkin", {"day": today, "streak": streak})
-    turn.note("checkin", streak=streak, points=plan.points + bonus)
+    turn.note("checkin", streak=streak, points=points)
     key = "checkin.bonus" if bonus else "checkin.done"
     held = turn.is_guest
     total = turn.held() if held else turn.balance()
     key = f"{key}_held" if held else key
     choices = ("points", "menu", "connect") if held else ("points", "menu")
-    turn.say(key, *choices, points=plan.points + bonus, bonus=bonus, streak=streak, total=total)
+    turn.say(key, *choices, points=points, bonus=bonus, streak=streak, total=total)

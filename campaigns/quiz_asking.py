@@ -41,10 +41,11 @@ def keep(turn: Turn, name: str, state: State) -> None:
 
 def begun(turn: Turn) -> list[str]:
     """The quizzes in which the person has an attempt open."""
+    kept_of_all = turn.recall("quiz")
+    if not kept_of_all:  # as of most people
+        return []
     ours = _key(turn, "")
-    return [
-        key.removeprefix(ours) for key, state in turn.recall("quiz").items() if "open" in state and key.startswith(ours)
-    ]
+    return [key.removeprefix(ours) for key, state in kept_of_all.items() if "open" in state and key.startswith(ours)]
 
 
 def under_way(turn: Turn, name: str) -> tuple[Quiz, Attempt] | None:

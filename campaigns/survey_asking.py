@@ -54,12 +54,11 @@ def _keep(turn: Turn, name: str, state: State) -> None:
 
 def begun(turn: Turn) -> list[str]:
     """The surveys that the person has begun and not finished."""
+    kept_of_all = turn.recall("survey")
+    if not kept_of_all:  # as of most people
+        return []
     ours = _key(turn, "")
-    return [
-        key.removeprefix(ours)
-        for key, state in turn.recall("survey").items()
-        if "place" in state and key.startswith(ours)
-    ]
+    return [key.removeprefix(ours) for key, state in kept_of_all.items() if "place" in state and key.startswith(ours)]
 
 
 def under_way(turn: Turn, name: str) -> Way | None:

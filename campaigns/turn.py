@@ -7,7 +7,8 @@ channel, no HTTP and no SQL. What a turn does counts only if it is not refused.
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from campaigns.books import Books
@@ -27,6 +28,14 @@ from storage.uniting import Pair, Settled, settle
 
 if TYPE_CHECKING:
     from content.library import Library
+
+
+_QUARTER = 900_000_000  # microseconds: in any zone of today a day begins with a quarter of an hour
+
+
+@lru_cache(maxsize=64)
+def _date_in(zone: tzinfo, quarter: int) -> str:
+    return instant(quarter * _QUARTER).astimezone(zone).date().isoformat()
 
 
 class Turn:
@@ -90,7 +99,8 @@ class Turn:
     def language(self) -> str:
         """`zh` or `en`, always one of the plan's."""
         chosen: str = self._draft.value("language")
-        return chosen if chosen in self.plan.languages else self.plan.languages[0]
+        languages = self.library.languages
+        return chosen if chosen in languages else languages[0]
 
     @property
     def consents(self) -> bool:
@@ -105,7 +115,7 @@ class Turn:
     @property
     def today(self) -> str:
         """The local date in the campaign's zone, as 2026-11-22."""
-        return self.local_date(self.now)
+        return _date_in(self.plan.zone, self._draft.at // _QUARTER)
 
     def stopped_since(self, moment: datetime) -> timedelta:
         """For how long an emergency stop kept us from sending since then: deadlines lengthen by it."""
@@ -131,7 +141,8 @@ class Turn:
         **fields: Any,
     ) -> None:
         """Answer with a phrase, and the words or choices that are sensible next (see `say_text`)."""
-        self.say_text(self.phrase(key, **fields), *choices, picture=picture, in_place=in_place)
+        text = self.library.phrases.say(self.language, key, **fields)
+        self.say_text(text, *choices, picture=picture, in_place=in_place)
 
     def say_text(
         self,

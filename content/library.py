@@ -38,6 +38,7 @@ class Library:
         self._address = address
         self.asking = asking or {}
         self.revision = revision
+        self.languages = self.plan.languages
         self.files = bundle.files
         self._words = words
         self._choices: dict[tuple[str, str], Choice] = {}  # made at first use: every answer shows some

@@ -203,22 +203,21 @@ class Effects:
         columns = ("id", "tx", *_OF_POSTING, "event", "at", "text")
         plain, reversing = [], []
         for posting, at, event, words in self._posted:
-            *what, reverses = posting
-            row = (self.new_id(), self.tx, *what, event, at, words)
-            if reverses is None:
-                plain.append(row)
+            moved = (self.new_id(), self.tx, *posting[:-1], event, at, words)
+            if posting.reverses is None:
+                plain.append(moved)
             else:
-                reversing.append((*row, reverses))
+                reversing.append((*moved, posting.reverses))
         bulk.insert(connection, _TABLES["posting"], columns, plain)
         bulk.insert(connection, _TABLES["posting"], (*columns, "reverses"), reversing)
-        moved, opened = [], []
+        changed, opened = [], []
         for account, row in sorted(book.changed().items()):
             if row.stored:
-                moved.append((row.amount - row.amount_before, row.held - row.held_before, account))
+                changed.append((row.amount - row.amount_before, row.held - row.held_before, account))
             else:
                 opened.append((account, owner(account), row.unit, row.amount, row.held, row.floor))
         balance = _TABLES["balance"]
-        bulk.update(connection, balance, "account", ("amount+", "held+"), moved)
+        bulk.update(connection, balance, "account", ("amount+", "held+"), changed)
         bulk.insert(connection, balance, ("account", "owner", "unit", "amount", "held", "floor"), opened)
 
 

@@ -26,7 +26,7 @@ from bot.wechat.media import Media
 from bot.wechat.reading import Fields, incoming, read_xml
 from bot.wechat.rendering import image_reply, is_own, join, sealed_reply, text_reply
 from bot.wechat.seal import Seal
-from storage.incoming import Answer, Incoming
+from storage.incoming import Answer
 
 log = logging.getLogger(__name__)
 
