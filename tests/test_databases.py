@@ -45,5 +45,34 @@ def test_many_rows_arrive_as_few_do(database_url: str, count: int) -> None:
     assert sum(bool(row.owed) for row in found) == count - 2
 
 
+def test_rows_without_names_are_the_same_rows(database_url: str) -> None:
+    """What a message reads comes as one text from SQLite: whole numbers at their ends, odd texts, nothing, no row."""
+    odd = ["", "null", '"q"', "a\\b", "忘😀", "\n\t\x1f\u2028", '{"k":["v",1]}']
+    rows = [(n, f"n{place}", text) for place, text in enumerate(odd) for n in (1, 2**62, -(2**63))]
+    store = Store(database_url)
+    with store.begin() as connection:
+        bulk.insert(connection, metadata.tables["memory"], ("subscriber", "name", "data"), rows)
+        sql = "SELECT subscriber, name, NULLIF(data, '') FROM {each} memory WHERE subscriber = listed.value"
+        found = bulk.tuples(connection, sql, [-(2**63), 2**62, 5])
+        assert sorted(map(tuple, found)) == sorted((n, name, data or None) for n, name, data in rows if n != 1)
+        assert bulk.tuples(connection, sql, [5]) == bulk.tuples(connection, sql, []) == []
+    store.close()
+
+
+def test_a_change_that_is_the_same_for_all(database_url: str) -> None:
+    """Beside values of their own and sums, and only where it may be."""
+    columns = ("account", "owner", "unit", "amount", "held", "floor")
+    store = Store(database_url)
+    with store.begin() as connection:
+        balance = metadata.tables["balance"]
+        bulk.insert(connection, balance, columns, [(name, 7, "points", 10, 2, 0) for name in "abc"])
+        changes = ("owner=NULL", "amount+", "held=0", "unit")
+        bulk.update(connection, balance, "account", changes, [(5, "u", "a"), (-1, "v", "b")], only="balance.owner = 7")
+        bulk.update(connection, balance, "account", changes, [(5, "w", "a")], only="balance.owner = 7")
+        left = bulk.select_all(connection, "SELECT account, owner, unit, amount, held FROM balance ORDER BY account")
+    store.close()
+    assert list(map(tuple, left)) == [("a", None, "u", 15, 0), ("b", None, "v", 9, 0), ("c", 7, "points", 10, 2)]
+
+
 def micros_of(number: int) -> int:
     return -(2**62) if number == 1 else 2**62 + number
