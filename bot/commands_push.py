@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -85,7 +86,7 @@ def create(
             **{"wechat": "service" if service else "mass", **({"channels": channel} if channel else {})},
         },
     }
-    _tell(_act(context, asked), as_json)
+    _tell(context, _act(context, asked), as_json)
 
 
 @push_cli.command("list")
@@ -102,7 +103,7 @@ def list_(context: typer.Context, state: State = None, as_json: Json = False) ->
     elif not rows:
         say("没有推送。写一条：koukou push create --help", "there is none; write one: koukou push create --help")
     for push in [] if as_json else rows:
-        typer.echo(_line(push))
+        typer.echo(_line(push, _zone(context)))
 
 
 @push_cli.command("show")
@@ -126,22 +127,23 @@ def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
     if as_json:
         show_json({**_tree(push), "steps": [asdict(step) for step in steps], "runs": [_paused(run) for run in runs]})
         return
-    typer.echo(_line(push))
+    zone = _zone(context)
+    typer.echo(_line(push, zone))
     if push.content.get("channels"):
         typer.echo(f"  {', '.join(push.content['channels'])}")
     for language, text in push.content["text"].items():
         typer.echo(f"  {language}: {text}".replace("\n", "\n      "))
     for step in steps:
-        typer.echo(f"  {step.at:%Y-%m-%d %H:%M} UTC  {step.step:<9} {step.actor}  {step.why}")
+        typer.echo(f"  {_wall(step.at, zone)}  {step.step:<9} {step.actor}  {step.why}")
     for run in runs:
         counts = "  ".join(
             f"{state}{f' ({why})' if why else ''} {n}"
             for state, whys in run["counts"].items()
             for why, n in whys.items()
         )
-        typer.echo(f"  {run['occurrence']:%Y-%m-%d %H:%M} UTC  {run['state']}  {run['people']}:  {counts}")
+        typer.echo(f"  {_wall(run['occurrence'], zone)}  {run['state']}  {run['people']}:  {counts}")
         for one in run["pauses"]:
-            say(*(f"    {sentence}" for sentence in told(one, datetime.now(UTC), UTC)))
+            say(*(f"    {sentence}" for sentence in told(one, datetime.now(UTC), zone)))
         for post in run["channel_posts"]:
             typer.echo("    " + "  ".join(filter(None, (post["channel"], post["state"], post["reason"]))))
 
@@ -162,7 +164,7 @@ def _step(name: str, zh: str, en: str) -> None:
     """One command that takes one step."""
 
     def command(context: typer.Context, number: Number, why: Why = "", as_json: Json = False) -> None:
-        _tell(_act(context, {"act": f"push.{name}", "number": number, "why": why}), as_json)
+        _tell(context, _act(context, {"act": f"push.{name}", "number": number, "why": why}), as_json)
 
     command.__doc__ = f"{zh} | {en}."
     push_cli.command(name.replace("_", "-"))(command)
@@ -330,14 +332,15 @@ def _tap(given: str) -> str | dict[str, str]:
     return {part[:2]: part[3:].strip() for part in re.split(r",(?=[a-z]{2}=)", given)}
 
 
-def _tell(done: dict[str, Any], as_json: bool) -> None:
+def _tell(context: typer.Context, done: dict[str, Any], as_json: bool) -> None:
     if as_json:
         show_json(done["push"])
         return
     push = done["push"]
     say(f"第 {push['number']} 号推送：{push['state']}", f"push {push['number']} is {push['state']}")
     if push["next_at"]:
-        say(f"下一次 {push['next_at']}", f"due next at {push['next_at']}")
+        due = _wall(datetime.fromisoformat(push["next_at"]), _zone(context))
+        say(f"下一次 {due}", f"due next at {due}")
     if push["state"] == "submitted":
         hint = f"koukou push approve {push['number']}"
         say(
@@ -346,8 +349,17 @@ def _tell(done: dict[str, Any], as_json: bool) -> None:
         )
 
 
-def _line(push: Push) -> str:
-    due = f"{push.next_at:%Y-%m-%d %H:%M} UTC" if push.next_at else "–"
+def _zone(context: typer.Context) -> ZoneInfo:
+    """Where the operator's clock stands, as in the console."""
+    return ZoneInfo(terminal.settings_of(context).service.timezone)
+
+
+def _wall(moment: datetime, zone: ZoneInfo) -> str:
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+
+
+def _line(push: Push, zone: ZoneInfo) -> str:
+    due = _wall(push.next_at, zone) if push.next_at else "–"
     return f"{push.number:>8}  {push.state:<10} {due:<21} {push.name}  [{push.audience}]"
 
 

@@ -89,6 +89,16 @@ def test_what_is_wrong_is_named(config: Path, words: tuple[str, ...], says: str)
     assert len(told(config, "list")) == 5
 
 
+def test_people_read_when_on_their_own_clock(config: Path) -> None:
+    """As it was typed, and as the console shows it; for machines in UTC."""
+    number = str(told(config, "create", *WRITTEN)["number"])
+    approved = koukou(config, "push", "approve", number)
+    assert "due next at 2030-12-01 10:00 CST" in approved.stdout
+    assert "2030-12-01 10:00 CST" in koukou(config, "push", "list", "--state", "scheduled").stdout
+    assert "2030-12-01 10:00 CST" in koukou(config, "push", "show", number).stdout
+    assert told(config, "show", number)["next_at"] == "2030-12-01T02:00:00+00:00"
+
+
 def test_the_author_does_not_approve(config: Path) -> None:
     config.write_text(config.read_text().replace("second_person = false", "second_person = true"))
     number = str(told(config, "list")[0]["number"])
