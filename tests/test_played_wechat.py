@@ -295,7 +295,7 @@ def _sealed(xml: bytes, token: str = TOKEN) -> bytes:
 
     seal = Seal(token, AES_KEY, APP_ID)
     encrypted = seal.close(xml)
-    return sealed_reply(encrypted, seal.sign(b"1761955200", b"7", encrypted), "1761955200", "7")
+    return sealed_reply(encrypted, seal.sign(b"1761955200", b"7", encrypted), b"1761955200", b"7")
 
 
 BAD_REPLIES = [
