@@ -115,7 +115,7 @@ class Turn:
     @property
     def today(self) -> str:
         """The local date in the campaign's zone, as 2026-11-22."""
-        return _date_in(self.plan.zone, self._draft.at // _QUARTER)
+        return self.local_date(self.now)
 
     def stopped_since(self, moment: datetime) -> timedelta:
         """For how long an emergency stop kept us from sending since then: deadlines lengthen by it."""
@@ -123,7 +123,7 @@ class Turn:
 
     def local_date(self, moment: datetime) -> str:
         """The local date of an instant in the campaign's zone."""
-        return moment.astimezone(self.plan.zone).date().isoformat()
+        return _date_in(self.plan.zone, micros(moment) // _QUARTER)
 
     # ---- say
 

@@ -73,7 +73,7 @@ def _anchor(url: str, label: str) -> str:
 
 def split(text: str, limit: int = TEXT_BYTES) -> list[str]:
     """`text` in parts of at most `limit` UTF-8 bytes, cut at a line's end if there is one, else between characters."""
-    if 4 * len(text) <= limit:
+    if not _too_long(text, limit):
         return [text] if text else []
     parts = []
     rest = text
@@ -88,8 +88,9 @@ def split(text: str, limit: int = TEXT_BYTES) -> list[str]:
     return parts
 
 
-def _too_long(text: str) -> bool:
-    return 4 * len(text) > TEXT_BYTES and len(text.encode()) > TEXT_BYTES
+def _too_long(text: str, limit: int = TEXT_BYTES) -> bool:
+    # No character takes more than four bytes, and most texts are so short that none need be counted.
+    return 4 * len(text) > limit and len(text.encode()) > limit
 
 
 def join(trees: Sequence[dict[str, Any]], pictures: bool, address: str = "") -> tuple[int, Piece | None, bool]:
